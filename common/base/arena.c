@@ -1,0 +1,126 @@
+#include "common/base/arena.h"
+
+#include <stdarg.h>
+#include <stdalign.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "common/base/mem.h"
+
+enum {
+    FIRST_BLOCK_BYTES = 4096,
+    BLOCK_BYTES_MAX = 1 << 20, /* blocks double up to this; a larger object gets its own */
+};
+
+struct arena_block {
+    struct arena_block *previous;
+    size_t bytes;
+    alignas(max_align_t) char data[];
+};
+
+struct arena
+arena_with_cap(size_t cap_bytes)
+{
+    return (struct arena){.cap_bytes = cap_bytes};
+}
+
+void
+arena_done(struct arena *a)
+{
+    struct arena_block *block = a->last;
+
+    while (block != NULL) {
+        struct arena_block *previous = block->previous;
+
+        mem_free(block);
+        block = previous;
+    }
+    *a = (struct arena){.cap_bytes = a->cap_bytes};
+}
+
+static bool
+add_block(struct arena *a, size_t need)
+{
+    size_t bytes = a->last == NULL ? FIRST_BLOCK_BYTES : a->last->bytes * 2;
+    struct arena_block *block;
+
+    if (bytes > BLOCK_BYTES_MAX)
+        bytes = BLOCK_BYTES_MAX;
+    if (bytes < need)
+        bytes = need;
+    block = mem_new(1, sizeof *block + bytes);
+    if (block == NULL)
+        return false;
+    block->previous = a->last;
+    block->bytes = bytes;
+    a->last = block;
+    a->at = block->data;
+    a->left = bytes;
+    return true;
+}
+
+void *
+arena_alloc(struct arena *a, size_t count, size_t size)
+{
+    size_t bytes;
+    void *object;
+
+    a->is_capped = true;
+    if (__builtin_mul_overflow(count, size, &bytes) || bytes > SIZE_MAX / 2)
+        return NULL;
+    bytes = (bytes + alignof(max_align_t) - 1) & ~(alignof(max_align_t) - 1);
+    if (bytes == 0)
+        bytes = alignof(max_align_t);
+    if (bytes > a->cap_bytes || a->used_bytes > a->cap_bytes - bytes)
+        return NULL;
+    a->is_capped = false;
+    if (bytes > a->left && !add_block(a, bytes))
+        return NULL;
+    object = a->at;
+    a->at += bytes;
+    a->left -= bytes;
+    a->used_bytes += bytes;
+    return object;
+}
+
+enum status
+arena_fail(const struct arena *a, struct err *err)
+{
+    FAIL_IF(a->is_capped, err, LIMIT, 0, "it needs more than the %zu bytes of memory allowed for it",
+            a->cap_bytes);
+    FAIL(err, NO_MEMORY, 0, "out of memory");
+}
+
+enum status
+arena_copy(struct arena *a, struct slice bytes, struct slice *ret_copy, struct err *err)
+{
+    char *copy = arena_alloc(a, bytes.length + 1, 1);
+
+    if (copy == NULL)
+        return arena_fail(a, err);
+    if (bytes.length > 0)
+        memcpy(copy, bytes.at, bytes.length);
+    *ret_copy = (struct slice){.at = copy, .length = bytes.length};
+    return OK;
+}
+
+enum status
+arena_printf(struct arena *a, struct slice *ret_text, struct err *err, const char *format, ...)
+{
+    va_list arguments;
+    int length;
+    char *text;
+
+    va_start(arguments, format);
+    length = vsnprintf(NULL, 0, format, arguments);
+    va_end(arguments);
+    FAIL_IF(length < 0, err, INTERNAL, 0, "a text that cannot be formatted");
+    text = arena_alloc(a, (size_t)length + 1, 1);
+    if (text == NULL)
+        return arena_fail(a, err);
+    va_start(arguments, format);
+    (void)vsnprintf(text, (size_t)length + 1, format, arguments);
+    va_end(arguments);
+    *ret_text = (struct slice){.at = text, .length = (size_t)length};
+    return OK;
+}

@@ -1,0 +1,40 @@
+#pragma once
+/*
+ * An arena owns many small things that die together: what a reader found in one file, what a parser
+ * made of one manifest. Nothing is freed singly. Its cap bounds what a hostile input can make us
+ * hold. All-zero with a cap set is ready for use; not for more than one thread at once.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "common/base/err.h"
+#include "common/base/slice.h"
+
+struct arena_block;
+
+struct arena {
+    size_t cap_bytes; /* of what may be handed out */
+    size_t used_bytes;
+    struct arena_block *last;
+    char *at; /* free space of the last block */
+    size_t left;
+    bool is_capped; /* the last failure was the cap, not the heap */
+};
+
+struct arena arena_with_cap(size_t cap_bytes);
+void arena_done(struct arena *a);
+
+/* count zeroed objects of size bytes, aligned for anything; NULL where that overflows, exceeds the
+ * cap, or there is no memory: then return arena_fail(a, err). */
+void *arena_alloc(struct arena *a, size_t count, size_t size) MUST_CHECK;
+
+/* ERR_LIMIT or ERR_NO_MEMORY, whichever made the last arena_alloc fail. */
+enum status arena_fail(const struct arena *a, struct err *err) MUST_CHECK;
+
+/* A copy of the bytes, NUL-terminated besides. */
+enum status arena_copy(struct arena *a, struct slice bytes, struct slice *ret_copy,
+                       struct err *err) MUST_CHECK;
+
+/* A formatted text, NUL-terminated besides. */
+enum status arena_printf(struct arena *a, struct slice *ret_text, struct err *err,
+                         const char *format, ...) MUST_CHECK __attribute__((format(printf, 4, 5)));

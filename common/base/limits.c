@@ -1,0 +1,28 @@
+#include "common/base/limits.h"
+
+struct limits
+limits_default(void)
+{
+    return (struct limits){
+        .arena_bytes = (size_t)1 << 30,
+        .header_bytes = 100000000, /* the safetensors library's own */
+        .manifest_bytes = (size_t)64 << 20,
+        .remap_bytes = (size_t)4 << 20,
+        .tensors = 1000000,
+        .name_bytes = 1024,
+        .rank = 64,
+        .json_tokens = 20000000,
+        .json_depth = 16,
+        .metadata_bytes = (size_t)256 << 10,
+        .pickle_bytes = (size_t)256 << 20,
+        .pickle_nodes = 20000000,
+        .pickle_memo = 10000000,
+        .pickle_depth = 512,
+        .pickle_nesting = 3,
+        .zip_entries = 1000000,
+        .zip_ratio = 200,
+        .findings = 1000,
+        .containers = 64,
+        .remap_rules = 100000,
+    };
+}

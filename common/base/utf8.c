@@ -1,0 +1,103 @@
+#include "common/base/utf8.h"
+
+enum { REPLACEMENT = 0xFFFD };
+
+size_t
+utf8_next(struct slice s, uint32_t *ret_code)
+{
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    const uint8_t *b = (const uint8_t *)s.at;
+    size_t length;
+    uint32_t code;
+
+    if (s.length == 0)
+        return 0;
+    if (b[0] < 0x80) {
+        *ret_code = b[0];
+        return 1;
+    }
+    if (b[0] >= 0xC2 && b[0] <= 0xDF)
+        length = 2, code = b[0] & 0x1FU;
+    else if (b[0] >= 0xE0 && b[0] <= 0xEF)
+        length = 3, code = b[0] & 0x0FU;
+    else if (b[0] >= 0xF0 && b[0] <= 0xF4)
+        length = 4, code = b[0] & 0x07U;
+    else
+        return 0;
+    if (s.length < length)
+        return 0;
+    for (size_t i = 1; i < length; i++) {
+        if ((b[i] & 0xC0U) != 0x80U)
+            return 0;
+        code = code << 6 | (b[i] & 0x3FU);
+    }
+    if (code < least[length] || (code >= 0xD800 && code <= 0xDFFF) || code > 0x10FFFF)
+        return 0;
+    *ret_code = code;
+    return length;
+}
+
+bool
+utf8_is_valid(struct slice s)
+{
+    uint32_t code;
+
+    while (s.length > 0) {
+        size_t length = utf8_next(s, &code);
+
+        if (length == 0)
+            return false;
+        s = slice_from(s, length);
+    }
+    return true;
+}
+
+void
+utf8_add(struct buf *b, uint32_t code)
+{
+    if (code > 0x10FFFF || (code >= 0xD800 && code <= 0xDFFF))
+        code = REPLACEMENT;
+    if (code < 0x80) {
+        buf_char(b, (char)code);
+    } else if (code < 0x800) {
+        buf_char(b, (char)(0xC0U | code >> 6));
+        buf_char(b, (char)(0x80U | (code & 0x3FU)));
+    } else if (code < 0x10000) {
+        buf_char(b, (char)(0xE0U | code >> 12));
+        buf_char(b, (char)(0x80U | (code >> 6 & 0x3FU)));
+        buf_char(b, (char)(0x80U | (code & 0x3FU)));
+    } else {
+        buf_char(b, (char)(0xF0U | code >> 18));
+        buf_char(b, (char)(0x80U | (code >> 12 & 0x3FU)));
+        buf_char(b, (char)(0x80U | (code >> 6 & 0x3FU)));
+        buf_char(b, (char)(0x80U | (code & 0x3FU)));
+    }
+}
+
+/* Characters that move the cursor, hide, or turn text round. */
+static bool
+is_unseemly(uint32_t code)
+{
+    return code < 0x20 || (code >= 0x7F && code < 0xA0) || (code >= 0x200B && code <= 0x200F) ||
+           (code >= 0x2028 && code <= 0x202E) || (code >= 0x2060 && code <= 0x2069) || code == 0xFEFF;
+}
+
+void
+utf8_clean(struct buf *b, struct slice s)
+{
+    uint32_t code;
+
+    while (s.length > 0) {
+        size_t length = utf8_next(s, &code);
+
+        if (length == 0) {
+            buf_printf(b, "\\x%02x", (unsigned)(uint8_t)s.at[0]);
+            length = 1;
+        } else if (is_unseemly(code)) {
+            buf_printf(b, "\\u{%x}", (unsigned)code);
+        } else {
+            buf_add(b, s.at, length);
+        }
+        s = slice_from(s, length);
+    }
+}

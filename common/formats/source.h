@@ -1,0 +1,39 @@
+#pragma once
+/*
+ * Where a reader's bytes come from: a descriptor today, a request to the daemon tomorrow. A reader
+ * sees only this, never a path, and never maps a file.
+ */
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/err.h"
+#include "common/base/slice.h"
+
+struct source {
+    uint64_t size_bytes;
+    /* Give exactly n bytes or fail; never asked for bytes past size_bytes by source_read. */
+    enum status (*read_at)(void *context, uint64_t offset, void *buffer, size_t n, struct err *err);
+    void *context;
+};
+
+/* Exactly n bytes from offset on; ERR_TRUNCATED where the source ends before. */
+enum status source_read(const struct source *s, uint64_t offset, void *buffer, size_t n,
+                        struct err *err) MUST_CHECK;
+
+/* Over an open descriptor, which stays the caller's: read with pread(2). ERR_IO where it is no
+ * regular file. The context is *fd, which must outlive the source. */
+enum status source_of_fd(const int *fd, struct source *ret_source, struct err *err) MUST_CHECK;
+
+/* Over bytes in memory, which must outlive the source. */
+struct source source_of_bytes(const struct slice *bytes);
+
+/* The files of one version: their paths are the version's, never the file system's. */
+struct fileset {
+    size_t count;
+    struct slice (*path)(void *context, size_t i); /* borrowed */
+    enum status (*open)(void *context, size_t i, struct source *ret_source, struct err *err);
+    void *context;
+};
+
+/* A set of one file. The source must outlive it. */
+struct fileset fileset_of_source(const struct source *source);
