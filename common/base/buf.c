@@ -16,6 +16,8 @@ buf_with_cap(size_t cap_bytes)
 void
 buf_done(struct buf *b)
 {
+    if (b == NULL)
+        return;
     mem_free(b->bytes);
     *b = (struct buf){.cap_bytes = b->cap_bytes};
 }
@@ -108,6 +110,8 @@ buf_printf(struct buf *b, const char *format, ...)
     va_start(arguments, format);
     length = vsnprintf(NULL, 0, format, arguments);
     va_end(arguments);
+    if (length < 0)
+        b->failed = ERR_LIMIT; /* longer than an int can tell */
     if (length < 0 || !reserve(b, (size_t)length))
         return;
     va_start(arguments, format);

@@ -5,13 +5,13 @@ cursor_over(const void *bytes, size_t length, uint64_t offset)
 {
     const uint8_t *start = bytes;
 
-    return (struct cursor){.at = start, .end = start + length, .offset = offset};
+    return (struct cursor){.at = start, .end = length == 0 ? start : start + length, .offset = offset};
 }
 
 size_t
 cursor_left(const struct cursor *c)
 {
-    return (size_t)(c->end - c->at);
+    return c->at == c->end ? 0 : (size_t)(c->end - c->at);
 }
 
 enum status
@@ -20,7 +20,8 @@ cursor_bytes(struct cursor *c, size_t length, const uint8_t **ret_bytes, struct 
     FAIL_IF(length > cursor_left(c), err, TRUNCATED, c->offset, "%zu bytes expected, %zu left",
             length, cursor_left(c));
     *ret_bytes = c->at;
-    c->at += length;
+    if (length > 0)
+        c->at += length;
     c->offset += length;
     return OK;
 }

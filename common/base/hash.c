@@ -34,6 +34,8 @@ hash_end(struct hash *h)
 void
 hash_done(struct hash *h)
 {
+    if (h == NULL)
+        return;
     EVP_MD_CTX_free(h->context);
     h->context = NULL;
 }
@@ -72,7 +74,7 @@ hex_value(char c)
 bool
 digest_parse(struct slice hex, struct digest *ret_digest)
 {
-    struct digest d;
+    struct digest d = {0};
 
     if (hex.length != DIGEST_HEX)
         return false;

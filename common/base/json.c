@@ -31,6 +31,8 @@ json_open(struct json *j, struct slice input, const struct limits *limits, struc
 void
 json_done(struct json *j)
 {
+    if (j == NULL)
+        return;
     vec_done(&j->keys);
 }
 
@@ -173,7 +175,8 @@ parse_string(struct json *j, struct slice *ret_text, struct err *err)
     if (status == OK)
         status = arena_copy(j->arena, buf_slice_of(&text), ret_text, err);
     buf_done(&text);
-    j->at++;
+    if (status == OK)
+        j->at++; /* the closing quote */
     return status;
 }
 

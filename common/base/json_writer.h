@@ -2,8 +2,8 @@
 /*
  * JSON, written straight into a buffer: commas, quotes and escapes come by themselves. Failures are
  * the buffer's: ask buf_check at the end. Text that is not UTF-8 is written with U+FFFD for each bad
- * byte, so that the output always is JSON. With an indent, each key and each element that is not a
- * scalar stands on a line of its own.
+ * byte, so that the output always is JSON. With an indent, each key and each element stands on a line
+ * of its own, but for the elements of a flat array.
  */
 #include <stdbool.h>
 #include <stdint.h>

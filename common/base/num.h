@@ -37,5 +37,6 @@ bool num_parse_u64(struct slice text, uint64_t *ret_value);
 /* As num_parse_u64, with an optional leading '-'. */
 bool num_parse_i64(struct slice text, int64_t *ret_value);
 
-/* The whole text as a decimal fraction or with an exponent, as JSON spells numbers. */
+/* The whole text as a decimal fraction or with an exponent, as JSON spells numbers; ".5", "5." and "+5",
+ * as people type them, are taken too. */
 bool num_parse_double(struct slice text, double *ret_value);

@@ -25,7 +25,8 @@ slice_of(const char *text)
 static inline struct slice
 slice_part(struct slice s, size_t start, size_t length)
 {
-    return (struct slice){.at = s.at + start, .length = length};
+    /* C forbids even NULL + 0. */
+    return (struct slice){.at = start == 0 ? s.at : s.at + start, .length = length};
 }
 
 static inline struct slice

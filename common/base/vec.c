@@ -15,6 +15,8 @@ vec_of(size_t size, size_t cap)
 void
 vec_done(struct vec *v)
 {
+    if (v == NULL)
+        return;
     mem_free(v->items);
     *v = vec_of(v->size, v->cap);
 }
