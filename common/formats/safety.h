@@ -1,0 +1,44 @@
+#pragma once
+/*
+ * What the pickles of a file set would do to whoever loads them (design.md §7), and whether
+ * torch.load(weights_only=True) would. One judgement for a file set: begin, add each pickle that was
+ * run, end. Findings go to the inspection as they are met.
+ */
+#include "common/base/vec.h"
+#include "common/formats/pickle.h"
+#include "common/structure/inspection.h"
+
+/* Who would run the pickle. */
+enum safety_role {
+    SAFETY_MAIN,   /* torch.load does: it decides weights_only */
+    SAFETY_EXTRA,  /* another member, which a loader may open: only the safety counts */
+    SAFETY_NESTED, /* bytes in a pickle that are handed to a loader */
+};
+
+struct safety {
+    struct inspection *in;
+    const struct limits *limits;
+    struct pickle_budget *budget;
+    struct vec needs; /* struct slice: globals for add_safe_globals */
+    struct vec named; /* struct slice: globals that have their finding */
+    bool has_main;
+    bool is_refused;
+    struct slice refusal; /* why no add_safe_globals helps; the first reason */
+};
+
+void safety_begin(struct safety *s, struct inspection *in, const struct limits *limits,
+                  struct pickle_budget *budget);
+void safety_done(struct safety *s);
+
+/* Judge a pickle that was run, and the pickles in it. member names it in the findings: "data.pkl". */
+enum status safety_add(struct safety *s, const struct pickle *p, struct slice member,
+                       enum safety_role role, struct err *err) MUST_CHECK;
+
+/* The container's own reason why weights_only refuses (a TorchScript archive, a tar …); or why the
+ * safety cannot be better than told. */
+enum status safety_refuse(struct safety *s, struct err *err, const char *reason, ...) MUST_CHECK
+    __attribute__((format(printf, 3, 4)));
+void safety_at_least(struct safety *s, enum safety level);
+
+/* Write safety and weights_only to the inspection. */
+enum status safety_end(struct safety *s, struct err *err) MUST_CHECK;
