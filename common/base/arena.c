@@ -1,7 +1,7 @@
 #include "common/base/arena.h"
 
-#include <stdarg.h>
 #include <stdalign.h>
+#include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 
@@ -11,6 +11,12 @@ enum {
     FIRST_BLOCK_BYTES = 4096,
     BLOCK_BYTES_MAX = 1 << 20, /* blocks double up to this; a larger object gets its own */
 };
+
+/* In builds with a sanitizer each object gets a block of just its size, so that a step past its end
+ * shows (CMakeLists.txt). */
+#ifndef ARENA_BLOCK_EACH
+#define ARENA_BLOCK_EACH 0
+#endif
 
 struct arena_block {
     struct arena_block *previous;
@@ -27,7 +33,7 @@ arena_with_cap(size_t cap_bytes)
 void
 arena_done(struct arena *a)
 {
-    struct arena_block *block = a->last;
+    struct arena_block *block = a == NULL ? NULL : a->last;
 
     while (block != NULL) {
         struct arena_block *previous = block->previous;
@@ -35,7 +41,8 @@ arena_done(struct arena *a)
         mem_free(block);
         block = previous;
     }
-    *a = (struct arena){.cap_bytes = a->cap_bytes};
+    if (a != NULL)
+        *a = (struct arena){.cap_bytes = a->cap_bytes};
 }
 
 static bool
@@ -46,7 +53,7 @@ add_block(struct arena *a, size_t need)
 
     if (bytes > BLOCK_BYTES_MAX)
         bytes = BLOCK_BYTES_MAX;
-    if (bytes < need)
+    if (bytes < need || ARENA_BLOCK_EACH)
         bytes = need;
     block = mem_new(1, sizeof *block + bytes);
     if (block == NULL)
@@ -62,18 +69,25 @@ add_block(struct arena *a, size_t need)
 void *
 arena_alloc(struct arena *a, size_t count, size_t size)
 {
-    size_t bytes;
+    size_t bytes, exact;
     void *object;
 
     a->is_capped = true;
     if (__builtin_mul_overflow(count, size, &bytes) || bytes > SIZE_MAX / 2)
         return NULL;
+    exact = bytes;
     bytes = (bytes + alignof(max_align_t) - 1) & ~(alignof(max_align_t) - 1);
     if (bytes == 0)
         bytes = alignof(max_align_t);
     if (bytes > a->cap_bytes || a->used_bytes > a->cap_bytes - bytes)
         return NULL;
     a->is_capped = false;
+    if (ARENA_BLOCK_EACH) {
+        if (!add_block(a, exact))
+            return NULL;
+        a->used_bytes += bytes;
+        return a->at;
+    }
     if (bytes > a->left && !add_block(a, bytes))
         return NULL;
     object = a->at;
@@ -86,8 +100,8 @@ arena_alloc(struct arena *a, size_t count, size_t size)
 enum status
 arena_fail(const struct arena *a, struct err *err)
 {
-    FAIL_IF(a->is_capped, err, LIMIT, 0, "it needs more than the %zu bytes of memory allowed for it",
-            a->cap_bytes);
+    FAIL_IF(a->is_capped, err, LIMIT, 0,
+            "it needs more than the %zu bytes of memory allowed for it", a->cap_bytes);
     FAIL(err, NO_MEMORY, 0, "out of memory");
 }
 

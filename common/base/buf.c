@@ -168,7 +168,8 @@ buf_slice_of(const struct buf *b)
 enum status
 buf_check(const struct buf *b, struct err *err)
 {
-    FAIL_IF(b->failed == ERR_LIMIT, err, LIMIT, 0, "the output would exceed %zu bytes", b->cap_bytes);
+    FAIL_IF(b->failed == ERR_LIMIT, err, LIMIT, 0, "the output would exceed %zu bytes",
+            b->cap_bytes);
     FAIL_IF(b->failed != OK, err, NO_MEMORY, 0, "out of memory");
     return OK;
 }

@@ -5,7 +5,8 @@ cursor_over(const void *bytes, size_t length, uint64_t offset)
 {
     const uint8_t *start = bytes;
 
-    return (struct cursor){.at = start, .end = length == 0 ? start : start + length, .offset = offset};
+    return (struct cursor){
+        .at = start, .end = length == 0 ? start : start + length, .offset = offset};
 }
 
 size_t

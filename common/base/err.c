@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "common/base/attr.h"
+#include "common/base/utf8.h"
 
 static const struct {
     int http;
@@ -17,6 +18,26 @@ static const struct {
 #undef ERR
 };
 
+/* Messages quote names from hostile files; whoever prints them need not think of that. */
+static void
+clean(char *text)
+{
+    struct slice rest = slice_of(text);
+
+    while (rest.length > 0) {
+        uint32_t code = 0;
+        size_t length = utf8_next(rest, &code), bad = 0;
+
+        if (length == 0)
+            bad = length = 1;
+        else if (utf8_is_unseemly(code))
+            bad = length;
+        memset(text, '?', bad);
+        text += length;
+        rest = slice_from(rest, length);
+    }
+}
+
 void
 err_set(struct err *err, enum status code, uint64_t offset, const char *format, ...)
 {
@@ -29,6 +50,7 @@ err_set(struct err *err, enum status code, uint64_t offset, const char *format, 
     va_start(arguments, format);
     (void)vsnprintf(err->text, sizeof err->text, format, arguments);
     va_end(arguments);
+    clean(err->text);
 }
 
 void

@@ -17,12 +17,13 @@ enum status {
 struct err {
     enum status code;
     uint64_t offset; /* byte of the input at which it was noticed, 0 where that means nothing */
-    char text[320];  /* complete, for a person; UTF-8; a longer text is cut */
+    char text[320];  /* complete, for a person; a longer text is cut */
 };
 
 #define MUST_CHECK __attribute__((warn_unused_result))
 
-/* Fill err, unless it already holds an error. err may be NULL. */
+/* Fill err, unless it already holds an error. err may be NULL. The text becomes UTF-8 that a terminal
+ * may see: in what it quotes from a file, each byte of anything else becomes '?'. */
 void err_set(struct err *err, enum status code, uint64_t offset, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 

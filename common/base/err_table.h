@@ -30,7 +30,8 @@ ERR(PRECONDITION, 412, "precondition-failed", "A precondition does not hold")
 ERR(BODY_TOO_LARGE, 413, "body-too-large", "The body is larger than allowed")
 ERR(MEDIA_TYPE, 415, "unsupported-media-type", "The body's media type cannot be read here")
 ERR(RANGE, 416, "range-not-satisfiable", "The range lies outside the file")
-ERR(DIGEST_MISMATCH, 422, "digest-mismatch", "The bytes received have another digest than announced")
+ERR(DIGEST_MISMATCH, 422, "digest-mismatch",
+    "The bytes received have another digest than announced")
 ERR(HEADER_TOO_LARGE, 431, "header-too-large", "The request's header is too large")
 
 /* What the machine says. */

@@ -35,7 +35,8 @@ void jw_null(struct json_writer *w);
 void jw_bool(struct json_writer *w, bool value);
 void jw_u64(struct json_writer *w, uint64_t value);
 void jw_i64(struct json_writer *w, int64_t value);
-void jw_double(struct json_writer *w, double value); /* the shortest that reads back; null for inf, nan */
+void jw_double(struct json_writer *w,
+               double value); /* the shortest that reads back; null for inf, nan */
 void jw_text(struct json_writer *w, const char *text); /* NULL is null */
 void jw_slice(struct json_writer *w, struct slice text);
 void jw_raw(struct json_writer *w, struct slice json); /* one whole value, written as it is */

@@ -68,7 +68,8 @@ slice_starts(struct slice s, struct slice prefix)
 static inline bool
 slice_ends(struct slice s, struct slice suffix)
 {
-    return s.length >= suffix.length && slice_equal(slice_from(s, s.length - suffix.length), suffix);
+    return s.length >= suffix.length &&
+           slice_equal(slice_from(s, s.length - suffix.length), suffix);
 }
 
 /* Cut the text before the first separator off *rest and return it; all of it where there is none,

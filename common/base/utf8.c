@@ -1,5 +1,7 @@
 #include "common/base/utf8.h"
 
+#include "common/base/attr.h"
+
 enum { REPLACEMENT = 0xFFFD };
 
 size_t
@@ -74,12 +76,20 @@ utf8_add(struct buf *b, uint32_t code)
     }
 }
 
-/* Characters that move the cursor, hide, or turn text round. */
-static bool
-is_unseemly(uint32_t code)
+bool
+utf8_is_unseemly(uint32_t code)
 {
-    return code < 0x20 || (code >= 0x7F && code < 0xA0) || (code >= 0x200B && code <= 0x200F) ||
-           (code >= 0x2028 && code <= 0x202E) || (code >= 0x2060 && code <= 0x2069) || code == 0xFEFF;
+    static const struct {
+        uint32_t first, last;
+    } ranges[] = {
+        {0x00, 0x1F},     {0x7F, 0x9F},     {0x061C, 0x061C}, {0x180E, 0x180E}, {0x200B, 0x200F},
+        {0x2028, 0x202E}, {0x2060, 0x2069}, {0xFEFF, 0xFEFF}, {0xFFF9, 0xFFFB}, {0xE0000, 0xE007F},
+    };
+
+    for (size_t i = 0; i < ARRAY_LENGTH(ranges); i++)
+        if (code >= ranges[i].first && code <= ranges[i].last)
+            return true;
+    return false;
 }
 
 void
@@ -93,7 +103,7 @@ utf8_clean(struct buf *b, struct slice s)
         if (length == 0) {
             buf_printf(b, "\\x%02x", (unsigned)(uint8_t)s.at[0]);
             length = 1;
-        } else if (is_unseemly(code)) {
+        } else if (utf8_is_unseemly(code)) {
             buf_printf(b, "\\u{%x}", (unsigned)code);
         } else {
             buf_add(b, s.at, length);

@@ -15,9 +15,13 @@ size_t utf8_next(struct slice s, uint32_t *ret_code);
 
 bool utf8_is_valid(struct slice s);
 
+/* Whether a character moves the cursor, hides, or turns text round: C0, DEL, C1, bidi controls,
+ * zero-width characters, tags. */
+bool utf8_is_unseemly(uint32_t code);
+
 /* Append one code point; anything that is not one becomes U+FFFD. */
 void utf8_add(struct buf *b, uint32_t code);
 
-/* Append the text as a person or a terminal may see it: control characters (C0, DEL, C1), bidi
- * controls and bytes that are not UTF-8 become \xNN or \u{NNNN}. */
+/* Append the text as a person or a terminal may see it: unseemly characters become
+ * \u{N}, bytes that are not UTF-8 \xNN. */
 void utf8_clean(struct buf *b, struct slice s);

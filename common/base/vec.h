@@ -11,7 +11,7 @@ struct vec {
     void *items;
     size_t count;
     size_t capacity;
-    size_t cap; /* items allowed */
+    size_t cap;  /* items allowed */
     size_t size; /* bytes of one */
 };
 

@@ -7,12 +7,7 @@
 #include "common/compat/manifest.h"
 #include "common/compat/state.h"
 
-enum loader {
-    LOADER_TORCH,
-    LOADER_SAFETENSORS,
-    LOADER_LIGHTNING,
-    LOADER_COUNT
-};
+enum loader { LOADER_TORCH, LOADER_SAFETENSORS, LOADER_LIGHTNING, LOADER_COUNT };
 
 /* LOADER_COUNT where there is no such loader. */
 enum loader loader_find(struct slice name);

@@ -20,7 +20,7 @@ enum expected_kind { EXPECTED_UNSAID, EXPECTED_PARAMETER, EXPECTED_BUFFER };
 
 struct expected {
     struct slice name;
-    bool has_shape; /* false: any (a lazy parameter, "shape": null) */
+    bool has_shape;     /* false: any (a lazy parameter, "shape": null) */
     struct shape shape; /* dims may be MANIFEST_ANY_DIM */
     enum dtype dtype;   /* DTYPE_UNKNOWN: not said */
     enum expected_kind kind;
@@ -54,7 +54,7 @@ struct manifest {
     struct slice name;
     const struct expected *tensors; /* ascending by name */
     size_t count;
-    bool has_modules; /* said, if only as an empty list: the answer is exact */
+    bool has_modules;                      /* said, if only as an empty list: the answer is exact */
     const struct manifest_module *modules; /* ascending by path */
     size_t module_count;
     const struct name_group *tied;
@@ -65,7 +65,7 @@ struct manifest {
     bool has_container;
     struct slice container;
     struct expectations expect;
-    struct slice source; /* JSON as given; no part of the digest */
+    struct slice source;  /* JSON as given; no part of the digest */
     struct digest digest; /* of the canonical form, without name and source */
 };
 

@@ -9,13 +9,13 @@
 struct state_key {
     struct slice name;
     bool is_tensor;
-    enum entry_kind entry;  /* where it is no tensor */
-    struct slice type;      /* Python's name of it, where it is no tensor */
-    enum dtype dtype;       /* the rest where it is one */
+    enum entry_kind entry; /* where it is no tensor */
+    struct slice type;     /* Python's name of it, where it is no tensor */
+    enum dtype dtype;      /* the rest where it is one */
     enum layout layout;
     struct shape shape;
     uint64_t elements;
-    uint32_t origin;        /* index in the state that a remap began with; its own otherwise */
+    uint32_t origin; /* index in the state that a remap began with; its own otherwise */
 };
 
 struct state {

@@ -57,11 +57,11 @@ struct weights_only {
     bool loads;
     const struct slice *needs; /* globals to hand to add_safe_globals, "module.name", ascending */
     size_t need_count;
-    struct slice reason; /* why it can never load, where add_safe_globals would not help; or empty */
+    struct slice reason; /* why it can never load, whatever globals are added; or empty */
 };
 
 struct inspection {
-    struct arena arena; /* owns all that follows */
+    struct arena arena;  /* owns all that follows */
     struct slice format; /* "torch-zip" */
     struct container *containers;
     size_t container_count;
@@ -78,10 +78,9 @@ void inspection_done(struct inspection *in);
 
 /* Add a finding: message is a printf format; subject is copied. Past limits->findings it is only
  * counted. */
-enum status inspection_note(struct inspection *in, const struct limits *limits,
-                            enum finding_id id, struct slice subject, struct err *err,
-                            const char *message, ...) MUST_CHECK
-    __attribute__((format(printf, 6, 7)));
+enum status inspection_note(struct inspection *in, const struct limits *limits, enum finding_id id,
+                            struct slice subject, struct err *err, const char *message,
+                            ...) MUST_CHECK __attribute__((format(printf, 6, 7)));
 
 /* The container with that path, or NULL; "" finds the top. */
 const struct container *inspection_container(const struct inspection *in, struct slice path);

@@ -103,12 +103,12 @@ struct place {
     bool has_bytes;
     bool is_big_endian;
     enum compression compression;
-    uint32_t file;         /* of the file set */
-    uint64_t offset;       /* of the storage's first (compressed) byte, in the file */
-    uint64_t stored_bytes; /* of the storage as it lies there */
-    uint64_t storage_bytes;   /* of the storage, inflated */
-    uint64_t first_element;   /* of the tensor, in the storage, in elements */
-    const int64_t *strides;   /* rank of them, in elements; NULL: contiguous, row-major */
+    uint32_t file;          /* of the file set */
+    uint64_t offset;        /* of the storage's first (compressed) byte, in the file */
+    uint64_t stored_bytes;  /* of the storage as it lies there */
+    uint64_t storage_bytes; /* of the storage, inflated */
+    uint64_t first_element; /* of the tensor, in the storage, in elements */
+    const int64_t *strides; /* rank of them, in elements; NULL: contiguous, row-major */
 };
 
 struct placement {

@@ -19,7 +19,7 @@ struct unit_test {
     int rounds; /* of a loop test over a table; 0: no loop */
 };
 
-#define TEST(test) ((struct unit_test){(test), 0})
+#define TEST(test)        ((struct unit_test){(test), 0})
 #define LOOP(test, table) ((struct unit_test){(test), (int)(sizeof(table) / sizeof((table)[0]))})
 
 #define suite_with(name, ...) \
