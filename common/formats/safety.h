@@ -15,7 +15,7 @@ enum safety_role {
     SAFETY_NESTED, /* bytes in a pickle that are handed to a loader */
 };
 
-struct safety {
+struct safety_judge {
     struct inspection *in;
     const struct limits *limits;
     struct pickle_budget *budget;
@@ -26,19 +26,19 @@ struct safety {
     struct slice refusal; /* why no add_safe_globals helps; the first reason */
 };
 
-void safety_begin(struct safety *s, struct inspection *in, const struct limits *limits,
+void safety_begin(struct safety_judge *s, struct inspection *in, const struct limits *limits,
                   struct pickle_budget *budget);
-void safety_done(struct safety *s);
+void safety_done(struct safety_judge *s);
 
 /* Judge a pickle that was run, and the pickles in it. member names it in the findings: "data.pkl". */
-enum status safety_add(struct safety *s, const struct pickle *p, struct slice member,
+enum status safety_add(struct safety_judge *s, const struct pickle *p, struct slice member,
                        enum safety_role role, struct err *err) MUST_CHECK;
 
 /* The container's own reason why weights_only refuses (a TorchScript archive, a tar …); or why the
  * safety cannot be better than told. */
-enum status safety_refuse(struct safety *s, struct err *err, const char *reason, ...) MUST_CHECK
-    __attribute__((format(printf, 3, 4)));
-void safety_at_least(struct safety *s, enum safety level);
+enum status safety_refuse(struct safety_judge *s, struct err *err, const char *reason,
+                          ...) MUST_CHECK __attribute__((format(printf, 3, 4)));
+void safety_at_least(struct safety_judge *s, enum safety level);
 
 /* Write safety and weights_only to the inspection. */
-enum status safety_end(struct safety *s, struct err *err) MUST_CHECK;
+enum status safety_end(struct safety_judge *s, struct err *err) MUST_CHECK;
