@@ -1,0 +1,94 @@
+#include "common/formats/format.h"
+
+#include "common/base/attr.h"
+
+/* What a file that is no readable checkpoint seems to be: bytes at an offset, and what to say. */
+static const struct {
+    size_t offset;
+    const char *bytes;
+    size_t length;
+    enum status status;
+    const char *what;
+} strangers[] = {
+#define AT(offset, text) (offset), (text), sizeof(text) - 1
+    {AT(0, "version https://git-lfs"), ERR_UNRECOGNIZED,
+     "a git-lfs pointer, not the file that it stands for: run `git lfs pull` and upload the result"},
+    {AT(0, "<!DOCTYPE"), ERR_UNRECOGNIZED,
+     "an HTML page, probably an error page that was saved in place of the file: look at the download"},
+    {AT(0, "<!doctype"), ERR_UNRECOGNIZED,
+     "an HTML page, probably an error page that was saved in place of the file: look at the download"},
+    {AT(0, "<html"), ERR_UNRECOGNIZED,
+     "an HTML page, probably an error page that was saved in place of the file: look at the download"},
+    {AT(0, "<?xml"), ERR_UNRECOGNIZED,
+     "an XML document, probably a storage service's error that was saved in place of the file"},
+    {AT(0, "7z\xbc\xaf\x27\x1c"), ERR_UNRECOGNIZED,
+     "a 7z archive: unpack it and upload what is in it"},
+    {AT(0, "Rar!\x1a\x07"), ERR_UNRECOGNIZED, "a RAR archive: unpack it and upload what is in it"},
+    {AT(0, "\x1f\x8b"), ERR_UNSUPPORTED,
+     "a gzip stream: unpack it and upload what is in it"},
+    {AT(0, "(\xb5/\xfd"), ERR_UNSUPPORTED, "a zstd stream: unpack it and upload what is in it"},
+    {AT(0, "GGUF"), ERR_UNSUPPORTED, "a GGUF file, a format that is not read"},
+    {AT(0, "\x93NUMPY"), ERR_UNSUPPORTED, "a NumPy array, a format that is not read"},
+    {AT(0, "\x89HDF\r\n\x1a\n"), ERR_UNSUPPORTED, "an HDF5 file, a format that is not read"},
+    {AT(2, "\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"), ERR_UNSUPPORTED,
+     "a torch.save file of the legacy stream format (PyTorch before 1.6), which is not read: load and "
+     "save it once with a current PyTorch"},
+    {AT(0, "PYTORCH1"), ERR_UNSUPPORTED, "a PyTorch container of 2018 that no release ever read"},
+    {AT(4, "PTMF"), ERR_UNSUPPORTED, "a TorchScript mobile flatbuffer, a format that is not read"},
+    {AT(257, "ustar"), ERR_UNSUPPORTED, "a tar archive, a format that is not read"},
+    {AT(0, "\x80\x02"), ERR_UNSUPPORTED, "a bare pickle, a format that is not read"},
+    {AT(0, "\x80\x03"), ERR_UNSUPPORTED, "a bare pickle, a format that is not read"},
+    {AT(0, "\x80\x04"), ERR_UNSUPPORTED, "a bare pickle, a format that is not read"},
+    {AT(0, "\x80\x05"), ERR_UNSUPPORTED, "a bare pickle, a format that is not read"},
+    {AT(0, "\x7f""ELF"), ERR_UNRECOGNIZED, "a program"},
+    {AT(0, "{"), ERR_UNRECOGNIZED, "a JSON text"},
+    {AT(0, "PK\x05\x06"), ERR_UNRECOGNIZED, "an empty zip archive"},
+    {AT(0, "PK\x03\x04"), ERR_UNRECOGNIZED,
+     "a zip archive, but not one that torch.save or another known writer made"},
+#undef AT
+};
+
+static enum status
+refuse(const uint8_t *head, size_t length, const struct source *source, struct err *err)
+{
+    FAIL_IF(source->size_bytes == 0, err, UNRECOGNIZED, 0,
+            "the file is empty: the writer died or the disk was full");
+    for (size_t i = 0; i < ARRAY_LENGTH(strangers); i++) {
+        if (strangers[i].offset + strangers[i].length > length ||
+            memcmp(head + strangers[i].offset, strangers[i].bytes, strangers[i].length) != 0)
+            continue;
+        err_set(err, strangers[i].status, 0, "it is %s", strangers[i].what);
+        return strangers[i].status;
+    }
+    FAIL(err, UNRECOGNIZED, 0, "it begins like no checkpoint format that is known here");
+}
+
+enum status
+format_read(const struct fileset *files, const struct limits *limits, struct inspection *ret,
+            struct err *err)
+{
+    uint8_t head[FORMAT_HEAD_BYTES];
+    const struct format *best = NULL;
+    unsigned surest = 0;
+    struct source source;
+    size_t length;
+
+    *ret = (struct inspection){.arena = arena_with_cap(limits->arena_bytes),
+                               .default_container = SIZE_MAX};
+    FAIL_IF(files->count == 0, err, UNRECOGNIZED, 0, "there is no file");
+    TRY(files->open(files->context, 0, &source, err));
+    length = source.size_bytes < sizeof head ? (size_t)source.size_bytes : sizeof head;
+    TRY(source_read(&source, 0, head, length, err));
+    for (const struct format *const *f = format_table; *f != NULL; f++) {
+        unsigned bits = (*f)->probe(head, length, &source);
+
+        if (bits > surest) {
+            surest = bits;
+            best = *f;
+        }
+    }
+    if (best == NULL)
+        return refuse(head, length, &source, err);
+    ret->format = slice_of(best->name);
+    return best->read(files, limits, ret, err);
+}
