@@ -2,7 +2,6 @@
 
 #include <stdlib.h>
 
-
 void
 builder_begin(struct builder *b, struct inspection *in, const struct limits *limits)
 {

@@ -12,26 +12,30 @@ static const struct {
 } strangers[] = {
 #define AT(offset, text) (offset), (text), sizeof(text) - 1
     {AT(0, "version https://git-lfs"), ERR_UNRECOGNIZED,
-     "a git-lfs pointer, not the file that it stands for: run `git lfs pull` and upload the result"},
+     "a git-lfs pointer, not the file that it stands for: run `git lfs pull` and upload the "
+     "result"},
     {AT(0, "<!DOCTYPE"), ERR_UNRECOGNIZED,
-     "an HTML page, probably an error page that was saved in place of the file: look at the download"},
+     "an HTML page, probably an error page that was saved in place of the file: look at the "
+     "download"},
     {AT(0, "<!doctype"), ERR_UNRECOGNIZED,
-     "an HTML page, probably an error page that was saved in place of the file: look at the download"},
+     "an HTML page, probably an error page that was saved in place of the file: look at the "
+     "download"},
     {AT(0, "<html"), ERR_UNRECOGNIZED,
-     "an HTML page, probably an error page that was saved in place of the file: look at the download"},
+     "an HTML page, probably an error page that was saved in place of the file: look at the "
+     "download"},
     {AT(0, "<?xml"), ERR_UNRECOGNIZED,
      "an XML document, probably a storage service's error that was saved in place of the file"},
     {AT(0, "7z\xbc\xaf\x27\x1c"), ERR_UNRECOGNIZED,
      "a 7z archive: unpack it and upload what is in it"},
     {AT(0, "Rar!\x1a\x07"), ERR_UNRECOGNIZED, "a RAR archive: unpack it and upload what is in it"},
-    {AT(0, "\x1f\x8b"), ERR_UNSUPPORTED,
-     "a gzip stream: unpack it and upload what is in it"},
+    {AT(0, "\x1f\x8b"), ERR_UNSUPPORTED, "a gzip stream: unpack it and upload what is in it"},
     {AT(0, "(\xb5/\xfd"), ERR_UNSUPPORTED, "a zstd stream: unpack it and upload what is in it"},
     {AT(0, "GGUF"), ERR_UNSUPPORTED, "a GGUF file, a format that is not read"},
     {AT(0, "\x93NUMPY"), ERR_UNSUPPORTED, "a NumPy array, a format that is not read"},
     {AT(0, "\x89HDF\r\n\x1a\n"), ERR_UNSUPPORTED, "an HDF5 file, a format that is not read"},
     {AT(2, "\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"), ERR_UNSUPPORTED,
-     "a torch.save file of the legacy stream format (PyTorch before 1.6), which is not read: load and "
+     "a torch.save file of the legacy stream format (PyTorch before 1.6), which is not read: load "
+     "and "
      "save it once with a current PyTorch"},
     {AT(0, "PYTORCH1"), ERR_UNSUPPORTED, "a PyTorch container of 2018 that no release ever read"},
     {AT(4, "PTMF"), ERR_UNSUPPORTED, "a TorchScript mobile flatbuffer, a format that is not read"},
@@ -40,7 +44,9 @@ static const struct {
     {AT(0, "\x80\x03"), ERR_UNSUPPORTED, "a bare pickle, a format that is not read"},
     {AT(0, "\x80\x04"), ERR_UNSUPPORTED, "a bare pickle, a format that is not read"},
     {AT(0, "\x80\x05"), ERR_UNSUPPORTED, "a bare pickle, a format that is not read"},
-    {AT(0, "\x7f""ELF"), ERR_UNRECOGNIZED, "a program"},
+    {AT(0, "\x7f"
+           "ELF"),
+     ERR_UNRECOGNIZED, "a program"},
     {AT(0, "{"), ERR_UNRECOGNIZED, "a JSON text"},
     {AT(0, "PK\x05\x06"), ERR_UNRECOGNIZED, "an empty zip archive"},
     {AT(0, "PK\x03\x04"), ERR_UNRECOGNIZED,

@@ -333,9 +333,10 @@ read_length(const struct source *source, const struct limits *limits, uint64_t *
             struct err *err)
 {
     uint8_t bytes[LENGTH_BYTES];
-    struct cursor c = cursor_over(bytes, sizeof bytes, 0);
+    struct cursor c;
 
     TRY(source_read(source, 0, bytes, sizeof bytes, err));
+    c = cursor_over(bytes, sizeof bytes, 0);
     TRY(cursor_u64(&c, ret_length, err));
     FAIL_IF(*ret_length > source->size_bytes - sizeof bytes, err, TRUNCATED, source->size_bytes,
             "the header has %llu bytes, but only %llu are there", (unsigned long long)*ret_length,

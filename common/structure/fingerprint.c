@@ -9,12 +9,8 @@
 #include "common/base/vec.h"
 
 static const char *const wrappers[] = {
-    "module",
-    "_orig_mod",
-    "_fsdp_wrapped_module",
-    "_checkpoint_wrapped_module",
-    "_forward_module",
-    "_fpw_module",
+    "module",          "_orig_mod",   "_fsdp_wrapped_module", "_checkpoint_wrapped_module",
+    "_forward_module", "_fpw_module",
 };
 
 /* Buffers that code makes: the last segment of the name, and the ranks that it has then. A square
@@ -385,8 +381,9 @@ walk(struct skeleton *k, const struct structure *s, struct err *err)
 
         if (fingerprint_is_benign(t))
             continue;
-        while (!is_within(t->name, previous,
-                          VEC_AT(&k->modules, struct open_module, k->modules.count - 1).path_length))
+        while (
+            !is_within(t->name, previous,
+                       VEC_AT(&k->modules, struct open_module, k->modules.count - 1).path_length))
             TRY(close_module(k, previous, err));
         TRY(add_leaf(k, t, err));
         previous = t->name;
@@ -409,7 +406,8 @@ skeleton1(const struct structure *s, const struct limits *limits, struct digest 
           struct err *err)
 {
     static const char header[] = "ckptd skeleton1\n";
-    CLEANUP(skeleton_done) struct skeleton k = {
+    CLEANUP(skeleton_done)
+    struct skeleton k = {
         .modules = vec_of(sizeof(struct open_module), limits->name_bytes + 1),
         .children = vec_of(sizeof(struct child), limits->tensors + limits->name_bytes + 1),
     };

@@ -3,7 +3,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-
 static const struct {
     const char *name;
     enum severity severity;

@@ -99,9 +99,9 @@ const char *
 entry_kind_name(enum entry_kind kind)
 {
     static const char *const names[ENTRY_KIND_COUNT] = {
-        [ENTRY_NONE] = "none",   [ENTRY_BOOL] = "bool",     [ENTRY_INT] = "int",
-        [ENTRY_FLOAT] = "float", [ENTRY_STR] = "str",       [ENTRY_BYTES] = "bytes",
-        [ENTRY_LIST] = "list",   [ENTRY_DICT] = "dict",     [ENTRY_OBJECT] = "object",
+        [ENTRY_NONE] = "none",   [ENTRY_BOOL] = "bool", [ENTRY_INT] = "int",
+        [ENTRY_FLOAT] = "float", [ENTRY_STR] = "str",   [ENTRY_BYTES] = "bytes",
+        [ENTRY_LIST] = "list",   [ENTRY_DICT] = "dict", [ENTRY_OBJECT] = "object",
     };
 
     return names[kind];
