@@ -5,6 +5,6 @@
  */
 #include "common/base/slice.h"
 
-/* As strcmp's sign. Zero only for equal bytes: where the numbers are equal, fewer leading zeros come
- * first. */
+/* As strcmp's sign. Zero only for equal bytes: names that differ in leading zeros alone are ordered,
+ * the shorter first. */
 int natural_compare(struct slice a, struct slice b);

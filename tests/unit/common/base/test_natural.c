@@ -18,7 +18,7 @@ static const struct {
     {"a1.x", "a01.y"},
     {"a1", "a01"},
     {"a01", "a001"},
-    {"a1b01", "a01b1"},
+    {"a01b1", "a1b01"},
     {"block.2", "block.02.x"},
     {"a", "\xC3\xA4"},
 };
@@ -36,8 +36,9 @@ END_TEST
 
 START_TEST(natural__is_a_total_order)
 {
-    static const char *const names[] = {"",   "0",   "00",   "1",   "01",   "1a", "01a", "a1", "a01",
-                                        "a9", "a10", "a1.2", "a.1", "a.01", "aa", "a1b", "a-", "9z"};
+    static const char *const names[] = {"",    "0",    "00",  "1",   "01",  "1a",
+                                        "01a", "a1",   "a01", "a9",  "a10", "a1.2",
+                                        "a.1", "a.01", "aa",  "a1b", "a-",  "9z"};
     enum { COUNT = sizeof names / sizeof names[0] };
 
     for (size_t i = 0; i < COUNT; i++)
@@ -45,7 +46,7 @@ START_TEST(natural__is_a_total_order)
             int order = natural_compare(slice_of(names[i]), slice_of(names[j]));
 
             ck_assert_int_eq(order == 0, i == j);
-            ck_assert_int_eq(order < 0, natural_compare(slice_of(names[j]), slice_of(names[i])) > 0);
+            ck_assert_int_eq(order<0, natural_compare(slice_of(names[j]), slice_of(names[i]))> 0);
             for (size_t k = 0; k < COUNT; k++)
                 if (order < 0 && natural_compare(slice_of(names[j]), slice_of(names[k])) < 0)
                     ck_assert_int_lt(natural_compare(slice_of(names[i]), slice_of(names[k])), 0);
