@@ -1,0 +1,286 @@
+#include "common/formats/zip.h"
+
+#include <string.h>
+#include <zip.h>
+
+#include "common/base/attr.h"
+#include "common/base/mem.h"
+
+/*
+ * What libzip is shown: a local header, the member's compressed bytes out of the source, a directory
+ * of that one entry, and the end record. The entry's name is "m"; it has no extra fields.
+ */
+enum {
+    LOCAL_BYTES = 30 + 1,
+    CENTRAL_BYTES = 46 + 1,
+    END_BYTES = 22,
+    PIECE_BYTES = 256, /* asked of libzip at once: of the piece with the damage it gives nothing */
+};
+
+struct shown {
+    const struct source *source;
+    const struct zip_member *member;
+    uint8_t local[LOCAL_BYTES];
+    uint8_t ending[CENTRAL_BYTES + END_BYTES];
+    uint64_t at;
+    zip_error_t error;
+};
+
+void
+zip_payload_done(struct zip_payload *p)
+{
+    mem_free(p->bytes);
+    *p = (struct zip_payload){0};
+}
+
+static void
+put16(uint8_t **at, unsigned value)
+{
+    *(*at)++ = (uint8_t)value;
+    *(*at)++ = (uint8_t)(value >> 8);
+}
+
+static void
+put32(uint8_t **at, uint64_t value)
+{
+    put16(at, (unsigned)(value & 0xffff));
+    put16(at, (unsigned)(value >> 16 & 0xffff));
+}
+
+/* The fields from "version needed" to "name length", which both headers have. */
+static void
+put_shared(uint8_t **at, const struct zip_member *m)
+{
+    put16(at, 20); /* version needed: deflate */
+    put16(at, 0);  /* flags: the sizes are told, nothing is encrypted */
+    put16(at, ZIP_DEFLATED);
+    put32(at, 0x00210000); /* 1980-01-01 */
+    put32(at, m->crc32);
+    put32(at, m->stored_bytes);
+    put32(at, m->size_bytes);
+    put16(at, 1); /* name length */
+    put16(at, 0); /* extra length */
+}
+
+static void
+make_frame(struct shown *s)
+{
+    uint8_t *at = s->local;
+
+    put32(&at, 0x04034b50);
+    put_shared(&at, s->member);
+    *at = 'm';
+
+    at = s->ending;
+    put32(&at, 0x02014b50);
+    put16(&at, 20); /* version made by */
+    put_shared(&at, s->member);
+    put16(&at, 0); /* comment length */
+    put16(&at, 0); /* disk */
+    put16(&at, 0); /* attributes */
+    put32(&at, 0);
+    put32(&at, 0); /* local header's offset */
+    *at++ = 'm';
+
+    put32(&at, 0x06054b50);
+    put32(&at, 0); /* disks */
+    put16(&at, 1); /* entries here, and in all */
+    put16(&at, 1);
+    put32(&at, CENTRAL_BYTES);
+    put32(&at, LOCAL_BYTES + s->member->stored_bytes);
+    put16(&at, 0); /* comment length */
+}
+
+static uint64_t
+shown_bytes(const struct shown *s)
+{
+    return LOCAL_BYTES + s->member->stored_bytes + sizeof s->ending;
+}
+
+/* Copy what lies at s->at, up to the end of the part it is in. -1 where the source fails. */
+static zip_int64_t
+read_some(struct shown *s, void *buffer, uint64_t length)
+{
+    uint64_t middle = LOCAL_BYTES + s->member->stored_bytes;
+    uint64_t end = s->at < LOCAL_BYTES ? LOCAL_BYTES : s->at < middle ? middle : shown_bytes(s);
+    uint64_t n = end - s->at < length ? end - s->at : length;
+
+    if (s->at < LOCAL_BYTES)
+        memcpy(buffer, s->local + s->at, (size_t)n);
+    else if (s->at >= middle)
+        memcpy(buffer, s->ending + (s->at - middle), (size_t)n);
+    else if (source_read(s->source, s->member->data_offset + (s->at - LOCAL_BYTES), buffer,
+                         (size_t)n, NULL) != OK) {
+        zip_error_set(&s->error, ZIP_ER_READ, 0);
+        return -1;
+    }
+    s->at += n;
+    return (zip_int64_t)n;
+}
+
+static zip_int64_t
+read_all(struct shown *s, void *buffer, uint64_t length)
+{
+    uint64_t done = 0;
+
+    while (done < length && s->at < shown_bytes(s)) {
+        zip_int64_t n = read_some(s, (char *)buffer + done, length - done);
+
+        if (n < 0)
+            return n;
+        done += (uint64_t)n;
+    }
+    return (zip_int64_t)done;
+}
+
+static zip_int64_t
+seek(struct shown *s, void *data, uint64_t length)
+{
+    zip_int64_t at = zip_source_seek_compute_offset(s->at, shown_bytes(s), data, length, &s->error);
+
+    if (at < 0)
+        return -1;
+    s->at = (uint64_t)at;
+    return 0;
+}
+
+/* libzip asks; see zip_source_function(3). */
+static zip_int64_t
+answer(void *context, void *data, zip_uint64_t length, zip_source_cmd_t command)
+{
+    struct shown *s = context;
+    zip_stat_t *stat = data;
+
+    switch (command) {
+    case ZIP_SOURCE_OPEN:
+        s->at = 0;
+        return 0;
+    case ZIP_SOURCE_READ:
+        return read_all(s, data, length);
+    case ZIP_SOURCE_SEEK:
+        return seek(s, data, length);
+    case ZIP_SOURCE_TELL:
+        return (zip_int64_t)s->at;
+    case ZIP_SOURCE_STAT:
+        zip_stat_init(stat);
+        stat->valid = ZIP_STAT_SIZE;
+        stat->size = shown_bytes(s);
+        return sizeof *stat;
+    case ZIP_SOURCE_ERROR:
+        return zip_error_to_data(&s->error, data, length);
+    case ZIP_SOURCE_CLOSE:
+    case ZIP_SOURCE_FREE: /* it is the caller's */
+        return 0;
+    case ZIP_SOURCE_SUPPORTS:
+        return ZIP_SOURCE_SUPPORTS_SEEKABLE;
+    default:
+        zip_error_set(&s->error, ZIP_ER_OPNOTSUPP, 0);
+        return -1;
+    }
+}
+
+static void
+discard(zip_t **archive)
+{
+    if (*archive != NULL)
+        zip_discard(*archive);
+}
+
+static void
+close_file(zip_file_t **file)
+{
+    if (*file != NULL)
+        (void)zip_fclose(*file);
+}
+
+/* Inflate into p, whose bytes have room for one more than the directory tells. A checksum that is
+ * wrong is told by libzip only after all bytes were given. */
+static enum status
+inflate_member(const struct source *source, const struct zip_member *m, struct zip_payload *p,
+               struct err *err)
+{
+    struct shown shown = {.source = source, .member = m};
+    CLEANUP(discard) zip_t *archive = NULL;
+    CLEANUP(close_file) zip_file_t *file = NULL;
+    zip_source_t *from;
+    zip_int64_t n = 0;
+
+    FAIL_IF(m->stored_bytes > UINT32_MAX / 2 || m->size_bytes >= UINT32_MAX, err, LIMIT,
+            m->data_offset, "%.*s is too large to be inflated", SLICE_PRINT(m->name));
+    make_frame(&shown);
+    zip_error_init(&shown.error);
+    from = zip_source_function_create(answer, &shown, NULL);
+    FAIL_IF(from == NULL, err, NO_MEMORY, 0, "out of memory");
+    archive = zip_open_from_source(from, ZIP_RDONLY, NULL);
+    if (archive == NULL)
+        zip_source_free(from);
+    FAIL_IF(archive == NULL, err, NO_MEMORY, m->data_offset, "libzip cannot begin to inflate %.*s",
+            SLICE_PRINT(m->name));
+    file = zip_fopen_index(archive, 0, 0);
+    FAIL_IF(file == NULL, err, NO_MEMORY, m->data_offset, "libzip cannot begin to inflate %.*s",
+            SLICE_PRINT(m->name));
+    while (p->length < m->size_bytes + 1) {
+        uint64_t room = m->size_bytes + 1 - p->length;
+
+        n = zip_fread(file, p->bytes + p->length, room < PIECE_BYTES ? room : PIECE_BYTES);
+        if (n <= 0)
+            break;
+        p->length += (size_t)n;
+    }
+    p->is_whole = p->length == m->size_bytes;
+    if (p->length > m->size_bytes)
+        p->length = (size_t)m->size_bytes;
+    return OK;
+}
+
+/* CRC-32 as zip has it (APPNOTE.TXT 4.4.7), four bits at a time. */
+static uint32_t
+crc32_of(const char *bytes, size_t length)
+{
+    uint32_t table[16], crc = UINT32_MAX;
+
+    for (uint32_t i = 0; i < ARRAY_LENGTH(table); i++) {
+        table[i] = i;
+        for (int bit = 0; bit < 4; bit++)
+            table[i] = table[i] >> 1 ^ ((table[i] & 1) != 0 ? 0xedb88320 : 0);
+    }
+    for (size_t i = 0; i < length; i++) {
+        crc ^= (uint8_t)bytes[i];
+        crc = crc >> 4 ^ table[crc & 15];
+        crc = crc >> 4 ^ table[crc & 15];
+    }
+    return ~crc;
+}
+
+enum status
+zip_payload_read(const struct zip_directory *d, const struct zip_member *m, size_t cap_bytes,
+                 const struct limits *limits, struct zip_payload *ret_payload, struct err *err)
+{
+    CLEANUP(zip_payload_done) struct zip_payload p = {0};
+    uint64_t size = m->method == ZIP_STORED ? m->stored_bytes : m->size_bytes;
+
+    FAIL_IF(!m->is_usable, err, MALFORMED, m->local_offset, "%.*s lies outside the file",
+            SLICE_PRINT(m->name));
+    FAIL_IF(m->method != ZIP_STORED && m->method != ZIP_DEFLATED, err, UNSUPPORTED, m->data_offset,
+            "%.*s has compression %u", SLICE_PRINT(m->name), m->method);
+    FAIL_IF(size > cap_bytes, err, LIMIT, m->data_offset, "%.*s is %llu bytes; the limit is %zu",
+            SLICE_PRINT(m->name), (unsigned long long)size, cap_bytes);
+    FAIL_IF(m->method == ZIP_DEFLATED && size / limits->zip_ratio > m->stored_bytes, err, LIMIT,
+            m->data_offset, "%.*s inflates to more than %zu times its size", SLICE_PRINT(m->name),
+            limits->zip_ratio);
+
+    p.bytes = mem_new((size_t)size + 1, 1);
+    FAIL_IF(p.bytes == NULL, err, NO_MEMORY, 0, "out of memory");
+    if (m->method == ZIP_STORED) {
+        TRY(source_read(d->source, m->data_offset, p.bytes, (size_t)size, err));
+        p.length = (size_t)size;
+        p.is_whole = true;
+    } else {
+        TRY(inflate_member(d->source, m, &p, err));
+        p.bytes[p.length] = '\0'; /* the byte of room */
+    }
+    p.is_crc_right = crc32_of(p.bytes, p.length) == m->crc32;
+    *ret_payload = p;
+    p = (struct zip_payload){0};
+    return OK;
+}

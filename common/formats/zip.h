@@ -1,0 +1,24 @@
+#pragma once
+/*
+ * The bytes of one zip member. A stored one is read straight from the source; a deflated one is
+ * inflated by libzip, which is shown an archive made of nothing but that member's compressed bytes:
+ * whatever else a hostile archive holds never reaches it.
+ */
+#include "common/base/limits.h"
+#include "common/formats/zip_directory.h"
+
+struct zip_payload {
+    char *bytes; /* owned */
+    size_t length;
+    bool is_whole;     /* as long as the directory says, and no longer */
+    bool is_crc_right; /* the checksum is the directory's */
+};
+
+void zip_payload_done(struct zip_payload *p);
+
+/* Read up to cap_bytes of a member. Of a damaged deflate stream, what came before the damage is kept
+ * and is_whole is false. ERR_LIMIT where it says, or turns out, to be longer than cap_bytes or past
+ * limits->zip_ratio; ERR_UNSUPPORTED for other compressions; ERR_MALFORMED where it is not usable. */
+enum status zip_payload_read(const struct zip_directory *d, const struct zip_member *m,
+                             size_t cap_bytes, const struct limits *limits,
+                             struct zip_payload *ret_payload, struct err *err) MUST_CHECK;
