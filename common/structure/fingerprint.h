@@ -8,7 +8,7 @@
  *   architecture1  the same under its own header, names without wrapper segments, no dtype
  *                  (<length>:<name> <dims>\n), benign buffers left out
  *   skeleton1      no names: a leaf is its shape, a module the sorted multiset of its children's
- *                  hashes, but children that are consecutive integers from 0 stay in order; a module
+ *                  hashes, but children that are consecutive integers stay in order; a module
  *                  with one child is that child; benign buffers left out
  */
 #include "common/base/hash.h"

@@ -572,9 +572,10 @@ read_metadata(struct reader *r, struct inspection *in, struct err *err)
     if (status == OK)
         status = json_finish(&j, &why);
     json_done(&j);
-    FAIL_IF(status != OK, err, MALFORMED, r->c.offset, "metadata that is no JSON object: %s",
-            why.text);
-    return OK;
+    FAIL_IF(status == ERR_BAD_JSON, err, MALFORMED, r->c.offset,
+            "metadata that is no JSON object: %s", why.text);
+    err_copy(err, &why);
+    return status;
 }
 
 static enum status
