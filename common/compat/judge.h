@@ -21,15 +21,20 @@ struct mismatch {
     uint32_t found;    /* index in the state's keys */
 };
 
+/* No key fills it: it is missing, or does not fit. Or: the module fills it itself, and PyTorch does not
+ * miss it (num_batches_tracked of a file without versions). */
+#define FILLED_BY_NONE   UINT32_MAX
+#define FILLED_BY_ITSELF (UINT32_MAX - 1)
+
 struct judgement {
     bool strict;     /* load_state_dict(strict=True) returns */
     bool non_strict; /* load_state_dict(strict=False) returns */
     bool is_unknown; /* a custom load hook decides: neither can be told */
 
-    /* Which manifest tensor is filled by which key: index in the state's keys, UINT32_MAX for none.
-     * One for each of the manifest's tensors. */
+    /* Which of the manifest's tensors is filled by which key: its index in the state's keys, or one of
+     * the FILLED_ values. One for each of the manifest's tensors. */
     const uint32_t *filled_by;
-    size_t matched;
+    size_t matched; /* filled by a key */
 
     /* Keys as PyTorch would list them, ascending in natural order. Missing and unexpected also hold
      * keys of extra state, which no tensor stands for. */

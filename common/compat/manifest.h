@@ -26,20 +26,43 @@ struct expected {
     enum expected_kind kind;
 };
 
-/* A row of "modules": a module whose version is not 1, or that has a load hook of its own, extra
- * state, a parametrization, lazy parameters. */
-struct manifest_module {
-    struct slice path; /* "" is the root */
-    struct slice type; /* "torch.nn.BatchNorm2d" */
-    bool has_version;
-    int64_t version;
-    bool custom_load; /* overrides _load_from_state_dict or has pre-hooks that are not known */
-    struct slice raw; /* the row's JSON: rules of one class read further members from it */
-};
-
 struct name_group {
     const struct slice *names;
     size_t count;
+};
+
+/* torch.nn.utils.spectral_norm on one parameter: its load hook upgrades old files. */
+struct spectral_norm {
+    struct slice name; /* "weight" */
+    uint32_t dim;      /* the dimension that the matrix's rows are */
+};
+
+/* A row of "modules": a module whose version is not 1, or that has a load hook of its own, extra
+ * state, a parametrization, lazy parameters.
+ *
+ *   {"type": "torch.nn.BatchNorm2d", "version": 2}
+ *   {"type": "my.Norm", "base": "torch.nn.InstanceNorm2d", "track_running_stats": false}
+ *   {"type": "torch.nn.Conv2d", "weight_norm": ["weight"]}            (the parametrization's hook)
+ *   {"type": "torch.nn.Conv2d", "spectral_norm": {"weight": 0}}       (the old hook; name: dim)
+ *   {"type": "my.Head", "custom_load": true, "hooks": ["my.Head._load_from_state_dict"]}
+ *   {"type": null}                          (registered as None: all keys below are passed over)
+ */
+struct manifest_module {
+    struct slice path; /* "" is the root */
+    struct slice type; /* "torch.nn.BatchNorm2d" */
+    struct slice base; /* the class of torch whose load rule it has, where type itself has none */
+    bool is_none;      /* registered as None */
+    bool has_version;
+    int64_t version;
+    bool is_lazy;
+    bool custom_load; /* overrides _load_from_state_dict or has pre-hooks that are not known */
+    bool post_hook;   /* a hook that may edit what is missing and unexpected in the whole model */
+    bool says_stats;  /* track_running_stats is said */
+    bool track_running_stats;
+    struct name_group weight_norm; /* parameters under torch's parametrization of that name */
+    const struct spectral_norm *spectral;
+    size_t spectral_count;
+    struct name_group hooks; /* what custom_load stands for, to be named to people */
 };
 
 struct expectations {
@@ -69,13 +92,14 @@ struct manifest {
     struct digest digest; /* of the canonical form, without name and source */
 };
 
-/* Parse a text of any accepted form. ERR_BAD_JSON where it is no JSON or YAML at all, ERR_BAD_MANIFEST
- * where it is, but says something that cannot be, ERR_LIMIT, ERR_NO_MEMORY. text must outlive the
- * manifest. */
+/* Parse a text of any accepted form. ERR_BAD_JSON where it is no JSON or YAML at all or holds a key
+ * twice, ERR_BAD_MANIFEST where it is well-formed but says something that cannot be (the message
+ * names the key and what belongs there), ERR_LIMIT, ERR_NO_MEMORY. text must outlive the manifest. */
 enum status manifest_parse(struct slice text, const struct limits *limits, struct arena *arena,
                            struct manifest *ret_manifest, struct err *err) MUST_CHECK;
 
-/* What the checkpoint itself would expect: its tensors, no modules. c must outlive the manifest. */
+/* What the checkpoint itself would expect: its tensors and extra state, no modules. c must outlive the
+ * manifest. */
 enum status manifest_of_container(const struct container *c, struct arena *arena,
                                   struct manifest *ret_manifest, struct err *err) MUST_CHECK;
 

@@ -49,7 +49,9 @@ enum layout {
     LAYOUT_COUNT
 };
 
-/* A module's row of _metadata: {"bn1": {"version": 2}}. */
+/* A module's row of _metadata: {"bn1": {"version": 2}}. A version that a hook of the module keeps in
+ * that row, {"conv1": {"spectral_norm": {"weight.version": 1}}}, is a row of its own, whose module
+ * reads "conv1:spectral_norm.weight". */
 struct module_version {
     struct slice module; /* "" is the root */
     bool has_version;    /* false: the row is there, its version is None or absent */
