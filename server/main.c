@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "server/cli/cli.h"
+#include "server/inspector/inspector.h"
 
 static const struct verb verbs[] = {
     {"inspect", "read a checkpoint's structure", cli_inspect},
@@ -27,6 +28,8 @@ main(int argc, char **argv)
         print_help(stderr);
         return EXIT_USAGE;
     }
+    if (strcmp(argv[1], INSPECTOR_VERB) == 0)
+        return inspector_zygote();
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
         strcmp(argv[1], "help") == 0) {
         print_help(stdout);

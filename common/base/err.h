@@ -59,3 +59,10 @@ size_t err_count(void);
         if (condition) \
             FAIL(err, code, offset, __VA_ARGS__); \
     } while (0)
+
+/* Call, and say aloud that its failure does not matter here. */
+#define IGNORE(call) \
+    do { \
+        enum status ignored_status_ = (call); \
+        (void)ignored_status_; \
+    } while (0)

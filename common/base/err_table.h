@@ -37,6 +37,7 @@ ERR(HEADER_TOO_LARGE, 431, "header-too-large", "The request's header is too larg
 /* What the machine says. */
 ERR(NO_MEMORY, 503, "out-of-memory", "Out of memory")
 ERR(IO, 500, "io-error", "Reading or writing failed")
+ERR(INSPECTOR, 500, "inspector-failed", "The inspector ended without an answer")
 ERR(STORE, 500, "store-error", "The database failed")
 ERR(STORE_SUSPECT, 503, "store-suspect", "Storage failed; nothing is acknowledged until a restart")
 ERR(INTERNAL, 500, "internal-error", "A defect of the server")

@@ -19,6 +19,7 @@ struct verb {
     int (*run)(int argc, char **argv); /* argv[0] is the verb */
 };
 
+int cli_compat(int argc, char **argv);
 int cli_inspect(int argc, char **argv);
 int cli_scan(int argc, char **argv);
 int cli_version(int argc, char **argv);

@@ -51,7 +51,7 @@ cli_inspect(int argc, char **argv)
     if (files_inspect(o.words[0], &limits, &in, &err) != OK) {
         bool is_path = err.code == ERR_NOT_FOUND || err.code == ERR_IO;
 
-        cli_complain(is_path ? "%s%s%s" : "%s: %s%s", is_path ? "" : o.words[0], err.text, "");
+        cli_complain("%s%s%s", is_path ? "" : o.words[0], is_path ? "" : ": ", err.text);
         return err.code == ERR_NOT_FOUND ? EXIT_USAGE : EXIT_NO;
     }
     if (print(&in, &o, &limits, &err) != OK) {

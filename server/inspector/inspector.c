@@ -1,0 +1,413 @@
+#include "server/inspector/inspector.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <spawn.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/base/attr.h"
+#include "common/base/mem.h"
+#include "common/structure/record.h"
+#include "server/inspector/protocol.h"
+#include "server/inspector/sandbox.h"
+
+/* Sanitizers map terabytes, and speak on stderr. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define IS_SANITIZED true
+#elif defined(__has_feature)
+#define IS_SANITIZED (__has_feature(address_sanitizer) || __has_feature(thread_sanitizer))
+#else
+#define IS_SANITIZED false
+#endif
+
+struct inspector {
+    struct inspector_config config;
+    pthread_mutex_t lock; /* of what follows */
+    int socket;           /* to the zygote */
+    pid_t pid;
+};
+
+/* One job as the daemon sees it. */
+struct job {
+    int socket;
+    int pidfd; /* -1 until the zygote told */
+    uint64_t deadline_ms;
+    char *message; /* MESSAGE_BYTES_MAX of room for the one that is heard */
+    struct buf record;
+    bool is_done;
+    bool has_failed;
+    struct job_failure failure;
+    bool has_exit;
+    int wait_status;
+};
+
+struct inspector_config
+inspector_config_default(void)
+{
+    return (struct inspector_config){
+        .executable = "/proc/self/exe",
+        .limits = limits_default(),
+        .wall_ms = 120000,
+        .cpu_seconds = 120,
+        .memory_bytes = IS_SANITIZED ? 0 : (size_t)3 << 30,
+        .answer_bytes = (size_t)1 << 30,
+    };
+}
+
+static void
+close_fd(int *fd)
+{
+    if (*fd >= 0)
+        (void)close(*fd);
+    *fd = -1;
+}
+
+/* ---- the zygote's life ---- */
+
+/* Its one socket, /dev/null for the rest, nothing else. */
+static int
+add_actions(posix_spawn_file_actions_t *actions, int socket)
+{
+    int failed = posix_spawn_file_actions_adddup2(actions, socket, ZYGOTE_FD);
+
+    for (int fd = STDIN_FILENO; failed == 0 && fd < (IS_SANITIZED ? STDERR_FILENO : ZYGOTE_FD);
+         fd++)
+        failed = posix_spawn_file_actions_addopen(actions, fd, "/dev/null", O_RDWR, 0);
+    if (failed == 0)
+        failed = posix_spawn_file_actions_addclosefrom_np(actions, ZYGOTE_FD + 1);
+    return failed;
+}
+
+static enum status
+spawn(const char *executable, int socket, pid_t *ret_pid, struct err *err)
+{
+    char name[] = "ckptd", verb[] = INSPECTOR_VERB;
+    char *const arguments[] = {name, verb, NULL};
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    sigset_t none;
+    int failed;
+
+    (void)sigemptyset(&none);
+    FAIL_IF(posix_spawn_file_actions_init(&actions) != 0, err, NO_MEMORY, 0, "out of memory");
+    failed = posix_spawnattr_init(&attributes);
+    if (failed == 0) {
+        (void)posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
+        (void)posix_spawnattr_setsigmask(&attributes, &none);
+        failed = add_actions(&actions, socket);
+        if (failed == 0)
+            failed = posix_spawn(ret_pid, executable, &actions, &attributes, arguments, environ);
+        (void)posix_spawnattr_destroy(&attributes);
+    }
+    (void)posix_spawn_file_actions_destroy(&actions);
+    FAIL_IF(failed != 0, err, INTERNAL, 0, "the inspector cannot be started (error %d)", failed);
+    return OK;
+}
+
+/* Start one, or replace a dead one. Under the lock. */
+static enum status
+start_zygote(struct inspector *inspector, struct err *err)
+{
+    int pair[2];
+    enum status status;
+
+    if (inspector->socket >= 0) {
+        close_fd(&inspector->socket);
+        (void)kill(inspector->pid, SIGKILL);
+        (void)waitpid(inspector->pid, NULL, 0);
+    }
+    FAIL_IF(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0, err, INTERNAL, 0,
+            "no socket for the inspector (error %d)", errno);
+    status = spawn(inspector->config.executable, pair[1], &inspector->pid, err);
+    (void)close(pair[1]);
+    if (status != OK) {
+        (void)close(pair[0]);
+        return status;
+    }
+    inspector->socket = pair[0];
+    return OK;
+}
+
+enum status
+inspector_start(const struct inspector_config *config, struct inspector **ret_inspector,
+                struct err *err)
+{
+    struct inspector *inspector = mem_new(1, sizeof *inspector);
+    enum status status;
+
+    FAIL_IF(inspector == NULL, err, NO_MEMORY, 0, "out of memory");
+    inspector->config = *config;
+    inspector->socket = -1;
+    (void)pthread_mutex_init(&inspector->lock, NULL);
+    status = start_zygote(inspector, err);
+    if (status != OK) {
+        inspector_free(inspector);
+        return status;
+    }
+    *ret_inspector = inspector;
+    return OK;
+}
+
+void
+inspector_free(struct inspector *inspector)
+{
+    if (inspector == NULL)
+        return;
+    if (inspector->socket >= 0) {
+        close_fd(&inspector->socket); /* at this, the zygote ends */
+        (void)waitpid(inspector->pid, NULL, 0);
+    }
+    (void)pthread_mutex_destroy(&inspector->lock);
+    mem_free(inspector);
+}
+
+int
+inspector_pid(struct inspector *inspector)
+{
+    int pid;
+
+    (void)pthread_mutex_lock(&inspector->lock);
+    pid = inspector->pid;
+    (void)pthread_mutex_unlock(&inspector->lock);
+    return pid;
+}
+
+const char *
+inspector_sandbox(const struct inspector *inspector)
+{
+    (void)inspector;
+    return sandbox_describe();
+}
+
+/* ---- one job ---- */
+
+static uint64_t
+now_ms(void)
+{
+    struct timespec now;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static void
+job_done(struct job *job)
+{
+    close_fd(&job->socket);
+    close_fd(&job->pidfd);
+    mem_free(job->message);
+    buf_done(&job->record);
+}
+
+/* Hand the job's other socket to the zygote; a zygote that died is replaced, once. */
+static enum status
+hand_over(struct inspector *inspector, int socket, struct err *err)
+{
+    enum status status;
+
+    (void)pthread_mutex_lock(&inspector->lock);
+    status = protocol_send(inspector->socket, "", 1, socket, NULL);
+    if (status != OK) {
+        status = start_zygote(inspector, err);
+        if (status == OK)
+            status = protocol_send(inspector->socket, "", 1, socket, err);
+    }
+    (void)pthread_mutex_unlock(&inspector->lock);
+    return status;
+}
+
+static enum status
+send_file(int socket, const struct inspector_file *file, struct err *err)
+{
+    char path[4096];
+
+    FAIL_IF(file->path.length > sizeof path - 1, err, LIMIT, 0, "a path of %zu bytes",
+            file->path.length);
+    path[0] = '\0';
+    if (file->path.length > 0)
+        memcpy(path + 1, file->path.at, file->path.length);
+    return protocol_send(socket, path, file->path.length + 1, file->fd, err);
+}
+
+static enum status
+send_job(const struct inspector *inspector, int socket, const struct inspector_file *files,
+         size_t count, struct err *err)
+{
+    struct job_request request = {
+        .magic = PROTOCOL_MAGIC,
+        .file_count = (uint32_t)count,
+        .cpu_seconds = inspector->config.cpu_seconds,
+        .memory_bytes = inspector->config.memory_bytes,
+        .limits = inspector->config.limits,
+    };
+
+    TRY(protocol_send(socket, &request, sizeof request, -1, err));
+    for (size_t i = 0; i < count; i++)
+        TRY(send_file(socket, &files[i], err));
+    return OK;
+}
+
+static void
+take_message(struct job *job, size_t length, int *fd)
+{
+    const char *message = job->message;
+
+    switch ((enum message)message[0]) {
+    case MESSAGE_CHILD:
+        close_fd(&job->pidfd);
+        job->pidfd = *fd;
+        *fd = -1;
+        break;
+    case MESSAGE_DATA:
+        buf_add(&job->record, message + 1, length - 1);
+        break;
+    case MESSAGE_DONE:
+        job->is_done = true;
+        break;
+    case MESSAGE_FAILED:
+        if (length == 1 + sizeof job->failure) {
+            memcpy(&job->failure, message + 1, sizeof job->failure);
+            job->failure.text[sizeof job->failure.text - 1] = '\0';
+            job->has_failed = true;
+        }
+        break;
+    case MESSAGE_EXIT:
+        if (length == 1 + sizeof(struct job_exit)) {
+            memcpy(&job->wait_status, message + 1, sizeof job->wait_status);
+            job->has_exit = true;
+        }
+        break;
+    }
+}
+
+/* Wait for the next message; false at the deadline, or when everybody is gone. */
+static bool
+hear(struct job *job, bool *ret_is_late)
+{
+    struct pollfd fd = {.fd = job->socket, .events = POLLIN};
+    uint64_t now = now_ms();
+    size_t length;
+    int attached, ready;
+
+    *ret_is_late = now >= job->deadline_ms;
+    if (*ret_is_late)
+        return false;
+    ready = poll(&fd, 1, (int)(job->deadline_ms - now));
+    if (ready < 0 && errno == EINTR)
+        return true;
+    *ret_is_late = ready == 0;
+    if (ready <= 0)
+        return false;
+    if (protocol_receive(job->socket, job->message, MESSAGE_BYTES_MAX, &length, &attached, NULL) !=
+            OK ||
+        length == 0)
+        return false;
+    take_message(job, length, &attached);
+    close_fd(&attached);
+    return job->record.failed == OK;
+}
+
+static void
+kill_child(const struct job *job)
+{
+    if (job->pidfd >= 0)
+        (void)syscall(SYS_pidfd_send_signal, job->pidfd, SIGKILL, NULL, 0);
+}
+
+/* Its own words, made safe: a code of ours that speaks of a file, a text that is cut. */
+static enum status
+child_failure(const struct job *job, struct err *err)
+{
+    static const enum status allowed[] = {ERR_TRUNCATED,    ERR_MALFORMED, ERR_UNSUPPORTED,
+                                          ERR_UNRECOGNIZED, ERR_LIMIT,     ERR_NO_MEMORY};
+
+    for (size_t i = 0; i < ARRAY_LENGTH(allowed); i++) {
+        if (job->failure.code != (uint32_t)allowed[i])
+            continue;
+        err_set(err, allowed[i], job->failure.offset, "%s", job->failure.text);
+        return allowed[i];
+    }
+    FAIL(err, INSPECTOR, 0, "the inspector failed: %s", job->failure.text);
+}
+
+static enum status
+how_it_ended(const struct inspector *inspector, const struct job *job, bool is_late,
+             struct err *err)
+{
+    FAIL_IF(is_late, err, TIMEOUT, 0, "the inspection took longer than %u ms and was ended",
+            inspector->config.wall_ms);
+    FAIL_IF(job->record.failed != OK, err, LIMIT, 0, "the inspection's answer is too long");
+    if (job->has_failed)
+        return child_failure(job, err);
+    FAIL_IF(job->has_exit && WIFSIGNALED(job->wait_status), err, INSPECTOR, 0,
+            "the inspector was ended by signal %d while it read the file",
+            WTERMSIG(job->wait_status));
+    FAIL(err, INSPECTOR, 0, "the inspector ended without an answer");
+}
+
+static enum status
+run_job(struct inspector *inspector, struct job *job, const struct inspector_file *files,
+        size_t count, struct inspection *ret, struct err *err)
+{
+    struct err why = {0};
+    bool is_late = false;
+
+    TRY(send_job(inspector, job->socket, files, count, err));
+    while (!job->is_done && !job->has_failed && !job->has_exit && hear(job, &is_late))
+        continue;
+    if (!job->is_done || job->record.failed != OK) {
+        kill_child(job);
+        return how_it_ended(inspector, job, is_late, err);
+    }
+    if (record_read_inspection(buf_slice_of(&job->record), &inspector->config.limits, ret, &why) !=
+        OK)
+        FAIL(err, INSPECTOR, 0, "the inspector answered nonsense: %s", why.text);
+    return OK;
+}
+
+/* A zygote that stands still must not hold the one who hands over a long list of files. */
+static void
+set_send_timeout(int socket, unsigned ms)
+{
+    struct timeval timeout = {.tv_sec = (time_t)(ms / 1000),
+                              .tv_usec = (suseconds_t)(ms % 1000) * 1000};
+
+    (void)setsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout);
+}
+
+enum status
+inspector_run(struct inspector *inspector, const struct inspector_file *files, size_t count,
+              struct inspection *ret, struct err *err)
+{
+    CLEANUP(job_done)
+    struct job job = {
+        .socket = -1, .pidfd = -1, .record = buf_with_cap(inspector->config.answer_bytes)};
+    int pair[2];
+    enum status status;
+
+    *ret = (struct inspection){0};
+    job.message = mem_new(MESSAGE_BYTES_MAX, 1);
+    FAIL_IF(job.message == NULL, err, NO_MEMORY, 0, "out of memory");
+    FAIL_IF(count == 0 || count > INSPECTOR_FILES_MAX, err, LIMIT, 0, "%zu files", count);
+    FAIL_IF(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0, err, BUSY, 0,
+            "no socket for the inspection (error %d)", errno);
+    job.socket = pair[0];
+    set_send_timeout(job.socket, inspector->config.wall_ms);
+    job.deadline_ms = now_ms() + inspector->config.wall_ms;
+    status = hand_over(inspector, pair[1], err);
+    (void)close(pair[1]);
+    TRY(status);
+    status = run_job(inspector, &job, files, count, ret, err);
+    /* Writing to a child that is already gone says less than how it ended. */
+    if (status == ERR_IO)
+        FAIL(err, INSPECTOR, 0, "the inspector ended before it took the job");
+    return status;
+}

@@ -1,0 +1,59 @@
+#pragma once
+/*
+ * Inspectors (design.md §7): hostile bytes are parsed only in a process that can do nothing else. A
+ * single-threaded zygote, this binary executed anew with one socket open, forks a child for each
+ * file set; the child limits itself, is handed the files' descriptors, answers once, and ends. What
+ * it answers is decoded here like any other hostile input.
+ *
+ * Any number of threads may ask at once.
+ */
+#include "common/base/limits.h"
+#include "common/structure/inspection.h"
+
+struct inspector;
+
+struct inspector_config {
+    const char *executable; /* what runs as the zygote; borrowed */
+    struct limits limits;
+    unsigned wall_ms;     /* from the hand-over to the whole answer, then the child is killed */
+    unsigned cpu_seconds; /* RLIMIT_CPU of a child */
+    size_t memory_bytes;  /* RLIMIT_AS of a child; 0: none (sanitizers need their own) */
+    size_t answer_bytes;  /* longest answer that is taken */
+};
+
+struct inspector_config inspector_config_default(void);
+
+/* A file of the set: its path within the version, and a descriptor that stays the caller's. */
+struct inspector_file {
+    struct slice path;
+    int fd;
+};
+
+enum { INSPECTOR_FILES_MAX = 100000 };
+
+/* Start the zygote; before threads and secrets, so that it inherits neither. */
+enum status inspector_start(const struct inspector_config *config, struct inspector **ret_inspector,
+                            struct err *err) MUST_CHECK;
+
+/* Ends the zygote; its children die with it. Nobody may be asking. NULL is fine. */
+void inspector_free(struct inspector *inspector);
+
+/*
+ * Inspect a set of files. Blocks; ret is the caller's to inspection_done on any outcome. The reader's
+ * own errors (ERR_MALFORMED, ERR_UNRECOGNIZED, ERR_LIMIT …) are final. ERR_INSPECTOR (it crashed or
+ * answered nonsense), ERR_TIMEOUT and ERR_BUSY may pass: try again.
+ */
+enum status inspector_run(struct inspector *inspector, const struct inspector_file *files,
+                          size_t count, struct inspection *ret, struct err *err) MUST_CHECK;
+
+/* The zygote's process, for tests and /readyz; it may be replaced at any time. */
+int inspector_pid(struct inspector *inspector);
+
+/* What a child is confined by: "rlimits, no_new_privs". */
+const char *inspector_sandbox(const struct inspector *inspector);
+
+/* The zygote's main: what `ckptd` runs when it is started as one. Never returns to serve. */
+int inspector_zygote(void);
+
+/* Its name as argv[1]. */
+#define INSPECTOR_VERB "inspector-zygote"
