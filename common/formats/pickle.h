@@ -52,11 +52,12 @@ struct pickle_value {
         int64_t integer;
         double real;
         const char *bytes;
-        const struct pickle_value *items; /* TUPLE; PERSISTENT: one, its id */
+        const struct pickle_value *items; /* TUPLE */
         struct pickle_list *list;         /* LIST, SET, FROZENSET */
         struct pickle_dict *dict;
         struct pickle_global *global;
         struct pickle_call *call;
+        const struct pickle_persistent *persistent;
     } is;
 };
 
@@ -112,6 +113,13 @@ struct pickle_call {
     struct pickle_extra *extra;   /* NULL as a rule; through pickle_items and its sisters */
 };
 
+/* A persistent id that was asked for. */
+struct pickle_persistent {
+    struct pickle_value id;
+    uint64_t offset;
+    struct pickle_persistent *next; /* in order of the opcodes; NULL: the last */
+};
+
 /* What happened to a call's result. */
 struct pickle_extra {
     struct pickle_value kwargs;  /* NEWOBJ_EX: DICT as a rule, else NONE */
@@ -120,19 +128,20 @@ struct pickle_extra {
     struct pickle_dict items;    /* SETITEM, SETITEMS */
 };
 
-/* Remarks: legal for some loader, written by none. */
+/* Remarks: taken by some loader, written by none. */
 enum pickle_odd {
-    PICKLE_ODD_PROTO = 1 << 0,      /* PROTO not first, repeated, or missing where it is needed */
+    PICKLE_ODD_PROTO = 1 << 0,      /* PROTO not first, repeated, or of no known protocol */
     PICKLE_ODD_FRAME = 1 << 1,      /* frames that loaders read differently */
     PICKLE_ODD_DUPLICATE = 1 << 2,  /* a dict's key set twice */
     PICKLE_ODD_EXTENSION = 1 << 3,  /* EXT1, EXT2, EXT4 */
     PICKLE_ODD_PERSID = 1 << 4,     /* a persistent id as a line of text */
     PICKLE_ODD_NUMBER = 1 << 5,     /* a number spelled as no pickler does */
-    PICKLE_ODD_MEMO = 1 << 6,       /* a memo index far beyond the entries, or overwritten */
-    PICKLE_ODD_STACK = 1 << 7,      /* values or marks left at STOP, or popped unseen calls */
+    PICKLE_ODD_MEMO = 1 << 6,       /* a memo index far beyond the entries, or set twice */
+    PICKLE_ODD_STACK = 1 << 7,      /* values or marks left at STOP, or a call's result popped */
     PICKLE_ODD_DOTTED = 1 << 8,     /* a dotted name */
-    PICKLE_ODD_TARGET = 1 << 9,     /* items, state or arguments of an unusual type */
-    PICKLE_ODD_SURROGATE = 1 << 10, /* half a surrogate pair in a text */
+    PICKLE_ODD_TARGET = 1 << 9,     /* items, elements or state put into what has none of it */
+    PICKLE_ODD_ARGUMENTS = 1 << 10, /* a call's arguments are no tuple, its keywords no dict */
+    PICKLE_ODD_TEXT = 1 << 11,      /* half a surrogate pair, or a Python 2 str that is not UTF-8 */
 };
 
 /* What all pickles of one file set may use together. begin with pickle_budget(limits). */
@@ -146,7 +155,7 @@ struct pickle_budget pickle_budget(const struct limits *limits);
 
 /* What a run gave. All-zero is an empty one. Nothing of it needs to be freed. */
 struct pickle {
-    struct slice bytes; /* what was run, to its end */
+    struct slice bytes; /* as given, with what trails */
     bool is_complete;   /* it ended with STOP and problem is OK */
     bool has_stop;
     struct pickle_value root; /* if has_stop */
@@ -156,8 +165,9 @@ struct pickle {
     unsigned odd;             /* enum pickle_odd, or-ed */
     uint64_t opcodes;         /* how many ran */
     uint64_t opcode_set[4];   /* bit b of word w: opcode 64 w + b was there */
-    struct pickle_global *globals; /* first of the list */
-    struct pickle_call *calls;     /* first of the list */
+    struct pickle_global *globals;         /* first of the list */
+    struct pickle_call *calls;             /* first of the list */
+    struct pickle_persistent *persistents; /* first of the list */
     size_t global_count;
     size_t call_count;
 };
@@ -170,9 +180,14 @@ enum status pickle_run(struct slice bytes, struct pickle_budget *budget, struct 
 /* Whether the opcode was there. */
 bool pickle_used(const struct pickle *p, uint8_t opcode);
 
-/* How Python calls the value's type: "int", "str", "tuple"; for a call or a global its dotted name is
- * written to out by pickle_type. */
+/* How Python calls a value's type: "int", "str", "tuple"; "type" for a global, "object" for what a
+ * call or a loader made. */
 const char *pickle_kind_name(enum pickle_kind kind);
+
+/* "module.name" as Python 3 spells it, made in the arena: of a global, of a call's callable. Else the
+ * kind's name. */
+enum status pickle_type(struct pickle_value v, struct arena *arena, struct slice *ret_type,
+                        struct err *err) MUST_CHECK;
 
 /* Reading values. These return false, NULL or nothing where the value is of another kind, so that a
  * reader may ask first and think later. */
@@ -229,4 +244,4 @@ const struct pickle_value *pickle_state(struct pickle_value call);
 const struct pickle_value *pickle_attribute(struct pickle_value call, const char *name);
 
 /* The id of a persistent value; NONE for others. */
-struct pickle_value pickle_persistent(struct pickle_value v);
+struct pickle_value pickle_persistent_id(struct pickle_value v);
