@@ -11,6 +11,7 @@
 #include "common/base/arena.h"
 #include "common/base/err.h"
 #include "common/base/slice.h"
+#include "server/work/principal.h"
 
 enum method {
     METHOD_GET, /* HEAD too: is_head */
@@ -19,22 +20,6 @@ enum method {
     METHOD_PATCH,
     METHOD_DELETE,
     METHOD_COUNT,
-};
-
-enum scope {
-    SCOPE_NONE, /* of a route: anybody may */
-    SCOPE_READ = 1,
-    SCOPE_WRITE = 2,
-    SCOPE_DELETE = 4,
-    SCOPE_ADMIN = 8,
-};
-
-/* Who asks. Store functions that list or look across models take it and filter by it. */
-struct principal {
-    const char *id;              /* "local" */
-    unsigned scopes;             /* of enum scope */
-    const char *const *patterns; /* globs over namespaces; NULL = all */
-    size_t pattern_count;
 };
 
 /* A name and its value: a segment, a query parameter, a header. */

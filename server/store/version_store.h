@@ -1,0 +1,146 @@
+#pragma once
+/* Versions: immutable sets of files under a label. */
+#include "common/base/arena.h"
+#include "common/base/hash.h"
+#include "server/store/page.h"
+#include "server/store/ref.h"
+#include "server/store/store.h"
+#include "server/work/principal.h"
+
+enum version_state {
+    VERSION_OPEN,    /* files are still being added */
+    VERSION_PENDING, /* waits for its inspection */
+    VERSION_READY,
+    VERSION_FAILED,   /* could not be read; failure says why; its bytes stay */
+    VERSION_REJECTED, /* a policy refused it */
+    VERSION_STATE_COUNT
+};
+
+const char *version_state_name(enum version_state state);
+
+struct version_file {
+    struct slice path;
+    uint64_t size;
+    struct digest digest;
+};
+
+/* A key of the client's and its value as JSON text ("8" with its quotes). */
+struct version_pair {
+    struct slice key;
+    struct slice json;
+};
+
+struct version {
+    int64_t id;
+    int64_t model_id;
+    struct slice namespace;
+    struct slice model;
+    struct slice label;
+    uint64_t serial; /* 1, 2, 3 … within its model */
+    enum version_state state;
+    struct digest digest;  /* of the version: version_store_digest; zeros while it is open */
+    struct digest fileset; /* what was read: the only file's SHA-256, else the version's digest */
+    int64_t created_at_us;
+    int64_t settled_at_us;      /* when it became ready, failed or rejected; 0 before */
+    struct slice failure;       /* a sentence; empty unless failed or rejected */
+    struct slice failure_type;  /* err_problem_type of it */
+    int64_t inspection_id;      /* inspection_store_get; 0: none (yet) */
+    struct version_file *files; /* ascending by path */
+    size_t file_count;
+    struct version_pair *metadata; /* ascending by key */
+    size_t metadata_count;
+    struct slice *aliases; /* those that point here, "latest" among them; ascending */
+    size_t alias_count;
+};
+
+/* ---- writing ---- */
+
+/* Files must be ascending by path: SHA-256 over "<sha256> <size> <path>\n" of each. */
+enum status version_store_digest(const struct version_file *files, size_t count,
+                                 struct digest *ret_digest, struct err *err) MUST_CHECK;
+
+struct version_new {
+    struct slice namespace;
+    struct slice model;
+    struct slice label;               /* checked by ref_check_label; empty: "v<serial>" */
+    const struct version_file *files; /* one or more, ascending by path, bytes in the blob store */
+    size_t file_count;
+    const struct version_pair *metadata;
+    size_t metadata_count;
+    struct slice wish;     /* an alias to set once the version is ready; or empty */
+    bool wants_free_label; /* ?if_exists=new */
+    uint32_t
+        reader_revision; /* INSPECTION_REVISION: an inspection of equal bytes by it is taken over */
+    const char *by;      /* the principal's id */
+};
+
+enum version_outcome {
+    VERSION_CREATED,
+    VERSION_REPEATED, /* the label has these bytes already (or one that wants_free_label tries) */
+    VERSION_TAKEN,    /* the label has other bytes; nothing was done */
+    VERSION_AGAIN, /* a blob is being deleted right now: wait a little, blobs_keep again, call again */
+};
+
+struct version_commit {
+    enum version_outcome outcome;
+    int64_t id; /* of the version that was made, repeated, or has the label */
+    int64_t model_id;
+    uint64_t serial;
+    char label[REF_LABEL_MAX + 1];
+    enum version_state
+        state; /* VERSION_READY or _FAILED at once where equal bytes were read before */
+    struct digest digest;
+    bool has_job; /* a job to inspect it waits */
+};
+
+/* Design.md §3 step 5, one transaction: blobs (new, or revived), namespace, model, version, files,
+ * metadata, job, event. The unique key decides between concurrent uploads.
+ * ERR_CONFLICT: the namespace or model differs from one there is only in case. ERR_BAD_NAME: no free
+ * label is short enough. */
+enum status version_store_commit(struct store *store, const struct version_new *v,
+                                 struct version_commit *ret_commit, struct err *err) MUST_CHECK;
+
+/* ---- reading ---- */
+
+/* ERR_NOT_FOUND says what is missing: the model, the alias, the version. */
+enum status version_store_get(struct store *store, struct slice namespace, struct slice model,
+                              const struct ref *ref, struct arena *arena,
+                              struct version *ret_version, struct err *err) MUST_CHECK;
+enum status version_store_get_id(struct store *store, int64_t id, struct arena *arena,
+                                 struct version *ret_version, struct err *err) MUST_CHECK;
+
+/* Before a body is read: the version that has the label, of which only id, serial, label, state, digest,
+ * fileset and files are filled; ERR_NOT_FOUND where the label is free (or the model is not there). */
+enum status version_store_peek(struct store *store, struct slice namespace, struct slice model,
+                               struct slice label, struct arena *arena, struct version *ret_version,
+                               struct err *err) MUST_CHECK;
+
+/* The state alone, for those who wait: cheap. */
+enum status version_store_state(struct store *store, int64_t id, enum version_state *ret_state,
+                                struct err *err) MUST_CHECK;
+
+/* The files that a job's key (a fileset) stands for; ERR_NOT_FOUND if no version has it any more. */
+enum status version_store_fileset(struct store *store, const struct digest *fileset,
+                                  struct arena *arena, struct version_file **ret_files,
+                                  size_t *ret_count, struct err *err) MUST_CHECK;
+
+struct version_list {
+    struct version *versions; /* descending by serial */
+    size_t count;
+    struct slice next; /* cursor; empty: this was the last page */
+};
+
+/* ERR_NOT_FOUND: no such model. ERR_BAD_REQUEST: not a cursor of this list. */
+enum status version_store_list(struct store *store, struct slice namespace, struct slice model,
+                               const struct page *page, struct arena *arena,
+                               struct version_list *ret_list, struct err *err) MUST_CHECK;
+
+struct version_counts {
+    uint64_t by_state[VERSION_STATE_COUNT];
+    uint64_t jobs_queued;
+    uint64_t jobs_running;
+};
+
+/* Of all models: for /readyz and metrics. */
+enum status version_store_count(struct store *store, struct version_counts *ret_counts,
+                                struct err *err) MUST_CHECK;
