@@ -69,40 +69,26 @@ add_block(struct arena *a, size_t need)
 void *
 arena_alloc(struct arena *a, size_t count, size_t size)
 {
-    size_t bytes, exact;
+    size_t asked, bytes, taken;
     void *object;
 
     a->is_capped = true;
-    if (__builtin_mul_overflow(count, size, &bytes) || bytes > SIZE_MAX / 2)
+    if (__builtin_mul_overflow(count, size, &asked) || asked > SIZE_MAX / 2)
         return NULL;
-    exact = bytes;
-    bytes = (bytes + alignof(max_align_t) - 1) & ~(alignof(max_align_t) - 1);
+    bytes = (asked + alignof(max_align_t) - 1) & ~(alignof(max_align_t) - 1);
     if (bytes == 0)
         bytes = alignof(max_align_t);
     if (bytes > a->cap_bytes || a->used_bytes > a->cap_bytes - bytes)
         return NULL;
     a->is_capped = false;
-    if (ARENA_BLOCK_EACH) {
-        if (!add_block(a, exact))
-            return NULL;
-        a->used_bytes += bytes;
-        return a->at;
-    }
-    if (bytes > a->left && !add_block(a, bytes))
+    taken = ARENA_BLOCK_EACH ? asked : bytes;
+    if ((ARENA_BLOCK_EACH || taken > a->left) && !add_block(a, taken))
         return NULL;
     object = a->at;
-    a->at += bytes;
-    a->left -= bytes;
+    a->at += taken;
+    a->left -= taken;
     a->used_bytes += bytes;
     return object;
-}
-
-enum status
-arena_fail(const struct arena *a, struct err *err)
-{
-    FAIL_IF(a->is_capped, err, LIMIT, 0,
-            "it needs more than the %zu bytes of memory allowed for it", a->cap_bytes);
-    FAIL(err, NO_MEMORY, 0, "out of memory");
 }
 
 enum status

@@ -28,8 +28,15 @@ void arena_done(struct arena *a);
  * cap, or there is no memory: then return arena_fail(a, err). */
 void *arena_alloc(struct arena *a, size_t count, size_t size) MUST_CHECK;
 
-/* ERR_LIMIT or ERR_NO_MEMORY, whichever made the last arena_alloc fail. */
-enum status arena_fail(const struct arena *a, struct err *err) MUST_CHECK;
+/* ERR_LIMIT or ERR_NO_MEMORY, whichever made the last arena_alloc fail. Inline, so that compilers and
+ * analysers see that it is never OK. */
+MUST_CHECK static inline enum status
+arena_fail(const struct arena *a, struct err *err)
+{
+    FAIL_IF(a->is_capped, err, LIMIT, 0,
+            "it needs more than the %zu bytes of memory allowed for it", a->cap_bytes);
+    FAIL(err, NO_MEMORY, 0, "out of memory");
+}
 
 /* A copy of the bytes, NUL-terminated besides. */
 enum status arena_copy(struct arena *a, struct slice bytes, struct slice *ret_copy,

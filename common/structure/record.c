@@ -88,21 +88,6 @@ read_enum(struct reader *r, unsigned count, unsigned *ret_value, struct err *err
     return OK;
 }
 
-/* count objects for a list; *ret_list is NULL for none. */
-static enum status
-read_list(struct reader *r, uint32_t count, size_t size, void *ret_list, struct err *err)
-{
-    void *list = NULL;
-
-    if (count > 0) {
-        list = arena_alloc(r->arena, count, size);
-        if (list == NULL)
-            return arena_fail(r->arena, err);
-    }
-    memcpy(ret_list, &list, sizeof list);
-    return OK;
-}
-
 static enum status
 read_end(const struct reader *r, struct err *err)
 {
@@ -145,7 +130,9 @@ read_shape(struct reader *r, struct shape *ret_shape, struct err *err)
     TRY(cursor_u8(&r->c, &rank, err));
     FAIL_IF(rank > r->limits->rank || rank > TENSOR_RANK_MAX, err, LIMIT, r->c.offset,
             "a tensor of rank %u; the limit is %zu", rank, r->limits->rank);
-    TRY(read_list(r, rank, sizeof *dims, &dims, err));
+    dims = arena_alloc(r->arena, rank, sizeof *dims);
+    if (dims == NULL)
+        return arena_fail(r->arena, err);
     for (uint8_t i = 0; i < rank; i++)
         TRY(cursor_u64(&r->c, &dims[i], err));
     *ret_shape = (struct shape){.rank = rank, .dims = dims};
@@ -175,7 +162,9 @@ read_structure(struct reader *r, struct structure *ret_structure, struct err *er
 
     TRY(read_part(r, PART_STRUCTURE, err));
     TRY(read_count(r, 6, r->limits->tensors, "tensors", &count, err));
-    TRY(read_list(r, count, sizeof *tensors, &tensors, err));
+    tensors = arena_alloc(r->arena, count, sizeof *tensors);
+    if (tensors == NULL)
+        return arena_fail(r->arena, err);
     for (uint32_t i = 0; i < count; i++) {
         TRY(read_tensor(r, &tensors[i], err));
         FAIL_IF(i > 0 && slice_compare(tensors[i - 1].name, tensors[i].name) >= 0, err, MALFORMED,
@@ -245,7 +234,9 @@ read_versions(struct reader *r, struct facts *f, struct err *err)
     uint64_t version;
 
     TRY(read_count(r, 13, r->limits->tensors, "module versions", &count, err));
-    TRY(read_list(r, count, sizeof *list, &list, err));
+    list = arena_alloc(r->arena, count, sizeof *list);
+    if (list == NULL)
+        return arena_fail(r->arena, err);
     for (uint32_t i = 0; i < count; i++) {
         TRY(read_text(r, r->limits->name_bytes, &list[i].module, err));
         TRY(read_bool(r, &list[i].has_version, err));
@@ -267,7 +258,9 @@ read_entries(struct reader *r, struct facts *f, struct err *err)
     unsigned kind;
 
     TRY(read_count(r, 9, r->limits->tensors, "entries", &count, err));
-    TRY(read_list(r, count, sizeof *list, &list, err));
+    list = arena_alloc(r->arena, count, sizeof *list);
+    if (list == NULL)
+        return arena_fail(r->arena, err);
     for (uint32_t i = 0; i < count; i++) {
         TRY(read_text(r, r->limits->name_bytes, &list[i].name, err));
         TRY(read_enum(r, ENTRY_KIND_COUNT, &kind, err));
@@ -290,7 +283,9 @@ read_members(struct reader *r, size_t tensors, struct alias_group *g, struct err
     TRY(read_bool(r, &g->is_tied, err));
     TRY(read_count(r, 4, tensors, "members of an alias group", &count, err));
     FAIL_IF(count < 2, err, MALFORMED, r->c.offset, "an alias group of %u", count);
-    TRY(read_list(r, count, sizeof *members, &members, err));
+    members = arena_alloc(r->arena, count, sizeof *members);
+    if (members == NULL)
+        return arena_fail(r->arena, err);
     for (uint32_t i = 0; i < count; i++) {
         TRY(cursor_u32(&r->c, &members[i], err));
         FAIL_IF(members[i] >= tensors || (i > 0 && members[i] <= members[i - 1]), err, MALFORMED,
@@ -308,7 +303,9 @@ read_aliases(struct reader *r, size_t tensors, struct facts *f, struct err *err)
     struct alias_group *list;
 
     TRY(read_count(r, 13, tensors, "alias groups", &count, err));
-    TRY(read_list(r, count, sizeof *list, &list, err));
+    list = arena_alloc(r->arena, count, sizeof *list);
+    if (list == NULL)
+        return arena_fail(r->arena, err);
     for (uint32_t i = 0; i < count; i++)
         TRY(read_members(r, tensors, &list[i], err));
     f->aliases = list;
@@ -327,7 +324,9 @@ read_layouts(struct reader *r, size_t tensors, struct facts *f, struct err *err)
     if (!is_there)
         return OK;
     FAIL_IF(tensors > cursor_left(&r->c), err, TRUNCATED, r->c.offset, "layouts are missing");
-    TRY(read_list(r, (uint32_t)tensors, sizeof *list, &list, err));
+    list = arena_alloc(r->arena, tensors, sizeof *list);
+    if (list == NULL)
+        return arena_fail(r->arena, err);
     for (size_t i = 0; i < tensors; i++) {
         TRY(read_enum(r, LAYOUT_COUNT, &layout, err));
         list[i] = (uint8_t)layout;
@@ -348,8 +347,12 @@ read_order(struct reader *r, size_t tensors, struct facts *f, struct err *err)
     if (!is_there)
         return OK;
     FAIL_IF(tensors > cursor_left(&r->c) / 4, err, TRUNCATED, r->c.offset, "the order is missing");
-    TRY(read_list(r, (uint32_t)tensors, sizeof *list, &list, err));
-    TRY(read_list(r, (uint32_t)tensors, sizeof *seen, &seen, err));
+    list = arena_alloc(r->arena, tensors, sizeof *list);
+    if (list == NULL)
+        return arena_fail(r->arena, err);
+    seen = arena_alloc(r->arena, tensors, sizeof *seen);
+    if (seen == NULL)
+        return arena_fail(r->arena, err);
     for (size_t i = 0; i < tensors; i++) {
         TRY(cursor_u32(&r->c, &list[i], err));
         FAIL_IF(list[i] >= tensors || seen[list[i]], err, MALFORMED, r->c.offset,
@@ -423,7 +426,9 @@ read_strides(struct reader *r, uint32_t rank, const int64_t **ret_strides, struc
     int64_t *strides;
     uint64_t stride;
 
-    TRY(read_list(r, rank == 0 ? 1 : rank, sizeof *strides, &strides, err));
+    strides = arena_alloc(r->arena, rank, sizeof *strides);
+    if (strides == NULL)
+        return arena_fail(r->arena, err);
     for (uint32_t i = 0; i < rank; i++) {
         TRY(cursor_u64(&r->c, &stride, err));
         FAIL_IF(stride > INT64_MAX, err, MALFORMED, r->c.offset, "a negative stride");
@@ -469,7 +474,9 @@ read_placement(struct reader *r, const struct structure *s, struct placement *re
     TRY(read_bool(r, &is_there, err));
     if (is_there) {
         FAIL_IF(s->count > cursor_left(&r->c), err, TRUNCATED, r->c.offset, "places are missing");
-        TRY(read_list(r, (uint32_t)s->count, sizeof *places, &places, err));
+        places = arena_alloc(r->arena, s->count, sizeof *places);
+        if (places == NULL)
+            return arena_fail(r->arena, err);
         for (size_t i = 0; i < s->count; i++)
             TRY(read_place(r, s->tensors[i].shape.rank, &places[i], err));
     }
@@ -530,7 +537,9 @@ read_containers(struct reader *r, struct inspection *in, struct err *err)
     unsigned kind;
 
     TRY(read_count(r, 16, r->limits->containers, "containers", &count, err));
-    TRY(read_list(r, count, sizeof *in->containers, &in->containers, err));
+    in->containers = arena_alloc(r->arena, count, sizeof *in->containers);
+    if (in->containers == NULL)
+        return arena_fail(r->arena, err);
     for (uint32_t i = 0; i < count; i++) {
         struct container *c = &in->containers[i];
 
@@ -586,7 +595,9 @@ read_findings(struct reader *r, struct inspection *in, struct err *err)
     uint64_t dropped;
 
     TRY(read_count(r, 9, r->limits->findings, "findings", &count, err));
-    TRY(read_list(r, count, sizeof *in->findings, &in->findings, err));
+    in->findings = arena_alloc(r->arena, count, sizeof *in->findings);
+    if (in->findings == NULL)
+        return arena_fail(r->arena, err);
     for (uint32_t i = 0; i < count; i++) {
         TRY(read_enum(r, FINDING_COUNT, &id, err));
         in->findings[i].id = (enum finding_id)id;
@@ -608,7 +619,9 @@ read_weights_only(struct reader *r, struct weights_only *w, struct err *err)
     TRY(read_bool(r, &w->applies, err));
     TRY(read_bool(r, &w->loads, err));
     TRY(read_count(r, 4, r->limits->pickle_nodes, "globals", &count, err));
-    TRY(read_list(r, count, sizeof *needs, &needs, err));
+    needs = arena_alloc(r->arena, count, sizeof *needs);
+    if (needs == NULL)
+        return arena_fail(r->arena, err);
     for (uint32_t i = 0; i < count; i++)
         TRY(read_text(r, r->limits->name_bytes, &needs[i], err));
     w->needs = needs;

@@ -51,7 +51,7 @@ become_child(struct zygote *z, int socket, pid_t zygote)
         if (z->running[i].pid != 0)
             (void)close(z->running[i].socket);
     (void)sigemptyset(&none);
-    (void)sigprocmask(SIG_SETMASK, &none, NULL);
+    (void)pthread_sigmask(SIG_SETMASK, &none, NULL);
     child_main(socket);
 }
 
@@ -128,7 +128,7 @@ inspector_zygote(void)
     (void)signal(SIGTERM, SIG_DFL);
     (void)sigemptyset(&mask);
     (void)sigaddset(&mask, SIGCHLD);
-    (void)sigprocmask(SIG_SETMASK, &mask, NULL);
+    (void)pthread_sigmask(SIG_SETMASK, &mask, NULL);
     z.signals = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
     if (z.signals < 0)
         return EXIT_FAILURE;
