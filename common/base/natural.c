@@ -18,11 +18,11 @@ digits_at(struct slice s, size_t at)
 }
 
 static size_t
-zeros_at(struct slice s, size_t at, size_t digits)
+zeros_of(struct slice s)
 {
     size_t zeros = 0;
 
-    while (zeros < digits && s.at[at + zeros] == '0')
+    while (zeros < s.length && s.at[zeros] == '0')
         zeros++;
     return zeros;
 }
@@ -32,18 +32,31 @@ zeros_at(struct slice s, size_t at, size_t digits)
 static int
 compare_numbers(struct slice a, struct slice b)
 {
-    size_t zeros_a = zeros_at(a, 0, a.length), zeros_b = zeros_at(b, 0, b.length);
-    struct slice x = slice_from(a, zeros_a), y = slice_from(b, zeros_b);
+    struct slice x = slice_from(a, zeros_of(a)), y = slice_from(b, zeros_of(b));
 
     if (x.length != y.length)
         return x.length < y.length ? -1 : 1;
     return slice_compare(x, y);
 }
 
+/* Where the names begin to differ, or where the digits begin in which they do. */
+static size_t
+shared_tokens(struct slice a, struct slice b)
+{
+    size_t shorter = a.length < b.length ? a.length : b.length;
+    size_t i = 0;
+
+    while (i < shorter && a.at[i] == b.at[i])
+        i++;
+    while (i > 0 && is_digit(a.at[i - 1]))
+        i--;
+    return i;
+}
+
 int
 natural_compare(struct slice a, struct slice b)
 {
-    size_t i = 0, j = 0;
+    size_t i = shared_tokens(a, b), j = i;
 
     while (i < a.length && j < b.length) {
         size_t m = digits_at(a, i), n = digits_at(b, j);

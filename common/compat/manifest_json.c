@@ -12,6 +12,9 @@
 #include "common/compat/judge.h"
 #include "common/compat/manifest_form.h"
 
+/* Of globs in one list: each is held against every name. */
+enum { GLOBS_MAX = 256 };
+
 struct reader {
     struct json j;
     struct arena *arena;
@@ -22,6 +25,16 @@ struct reader {
     struct slice dtype_text; /* the last dtype met, for most manifests the only one */
     enum dtype dtype;
 };
+
+static enum status
+read_globs(struct reader *r, const struct manifest_place *place, struct name_group *ret_globs,
+           struct err *err)
+{
+    TRY(manifest_names_read(&r->j, r->arena, place, ret_globs, err));
+    FAIL_IF(ret_globs->count > GLOBS_MAX, err, LIMIT, r->j.at, "more than %d globs in one list",
+            GLOBS_MAX);
+    return OK;
+}
 
 static const struct {
     const char *code;
@@ -379,7 +392,7 @@ read_expect(struct reader *r, struct err *err)
         for (size_t i = 0; !is_known && i < ARRAY_LENGTH(lists); i++)
             if (slice_is(key, lists[i].name)) {
                 place.member = lists[i].name;
-                TRY(manifest_names_read(&r->j, r->arena, &place, lists[i].globs, err));
+                TRY(read_globs(r, &place, lists[i].globs, err));
                 is_known = true;
             }
         place.member = NULL;
@@ -424,7 +437,7 @@ read_optional(struct reader *r, struct err *err)
 {
     static const struct manifest_place place = {.section = "optional"};
 
-    return manifest_names_read(&r->j, r->arena, &place, &r->m->optional, err);
+    return read_globs(r, &place, &r->m->optional, err);
 }
 
 static enum status

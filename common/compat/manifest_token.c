@@ -8,7 +8,9 @@
 #include "common/base/attr.h"
 #include "common/compat/manifest_form.h"
 
-enum { SHOWN_BYTES = 80 }; /* of a name in a message */
+enum {
+    SHOWN_BYTES = 80, /* of a name in a message */
+};
 
 enum status
 manifest_wrong(const struct manifest_place *place, uint64_t offset, struct err *err,

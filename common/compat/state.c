@@ -79,3 +79,22 @@ state_find(const struct state *s, struct slice name)
         return NULL;
     return bsearch(&wanted, s->keys, s->count, sizeof wanted, compare_keys);
 }
+
+static int
+compare_versions(const void *a, const void *b)
+{
+    const struct module_version *const x = a;
+    const struct module_version *const y = b;
+
+    return slice_compare(x->module, y->module);
+}
+
+const struct module_version *
+state_version(const struct state *s, struct slice module)
+{
+    struct module_version wanted = {.module = module};
+
+    if (s->version_count == 0)
+        return NULL;
+    return bsearch(&wanted, s->versions, s->version_count, sizeof wanted, compare_versions);
+}

@@ -32,3 +32,6 @@ enum status state_of_container(const struct container *c, struct arena *arena,
 
 /* The key with that name, or NULL. O(log n). */
 const struct state_key *state_find(const struct state *s, struct slice name);
+
+/* The row of a module's versions ("" is the root), or NULL. O(log n). */
+const struct module_version *state_version(const struct state *s, struct slice module);
