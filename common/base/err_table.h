@@ -46,3 +46,8 @@ ERR(BUSY, 503, "busy", "The server has too much to do")
 ERR(PENDING, 503, "inspection-pending", "The inspection has not ended yet")
 ERR(DRAINING, 503, "draining", "The server is stopping")
 ERR(NO_SPACE, 507, "no-space", "There is no room for this")
+
+/* More of what a request says. */
+ERR(URI_TOO_LONG, 414, "uri-too-long", "The path and query are too long")
+ERR(EXPECTATION, 417, "expectation-failed", "An Expect that is not known")
+ERR(HTTP_VERSION, 505, "http-version", "Only HTTP/1.0 and HTTP/1.1 are spoken")

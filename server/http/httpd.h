@@ -15,40 +15,39 @@
 
 struct httpd_limits {
     unsigned polling_threads;
-    unsigned connections;     /* at once */
-    size_t header_count;      /* of one request */
-    size_t header_bytes;      /* all names and values */
-    size_t uri_bytes;         /* path and query */
-    size_t query_count;       /* parameters */
-    uint64_t upload_bytes;    /* one streamed body */
-    size_t body_memory_bytes; /* all BODY_SMALL bodies together */
-    unsigned uploads;         /* streamed bodies at once */
-    size_t ring_bytes;        /* of one streamed body, one produced reply */
-    unsigned
-        header_timeout_ms;   /* from the connection's or the last reply's end to a whole header */
-    unsigned idle_timeout_s; /* without a byte */
-    unsigned body_window_ms; /* a body must bring … */
+    unsigned connections;         /* at once */
+    size_t header_count;          /* of one request */
+    size_t header_bytes;          /* all names and values */
+    size_t uri_bytes;             /* path and query */
+    size_t query_count;           /* parameters */
+    uint64_t upload_bytes;        /* one streamed body */
+    size_t body_memory_bytes;     /* all BODY_SMALL bodies together */
+    unsigned uploads;             /* streamed bodies at once */
+    size_t ring_bytes;            /* of one streamed body, one produced reply */
+    unsigned header_timeout_ms;   /* for a whole header */
+    unsigned idle_timeout_s;      /* without a byte */
+    unsigned body_window_ms;      /* a body must bring … */
     uint64_t body_window_bytes;   /* … so many bytes in each such window */
-    unsigned handler_deadline_ms; /* a handler that takes longer is answered 503 */
-    unsigned parked;              /* requests at once */
+    unsigned handler_deadline_ms; /* a handler that takes longer is answered 503 … */
+    unsigned finish_deadline_ms;  /* … and an upload's finish, which syncs what was written */
 };
 struct httpd_limits httpd_limits_default(void);
 
 /* Who asks? Called on a worker, before the handler and before a body is read. ERR_UNAUTHORIZED and
  * the like refuse; ret_reply is for headers such as WWW-Authenticate. The principal lives until the
  * request ends (put it into request->arena). */
-typedef enum status
-httpd_authorize(const struct request *request, const struct route *route,
-                const struct principal **ret_principal, struct reply *ret_reply, struct err *err);
+typedef enum status httpd_authorize(const struct request *request, const struct route *route,
+                                    const struct principal **ret_principal, struct reply *ret_reply,
+                                    struct err *err);
 
+/* All that it points to is borrowed until httpd_stop has returned. */
 struct httpd_config {
-    const char *listen;       /* "127.0.0.1:8420", "[::1]:0", "unix:/run/ckptd.sock" */
-    const char *const *hosts; /* Host names allowed besides loopback's; NULL-terminated or NULL */
-    const char *const
-        *origins; /* origins allowed besides the Host's own; NULL-terminated or NULL */
-    const struct route *routes; /* borrowed */
+    const char *listen;         /* "127.0.0.1:8420", "[::1]:0", "unix:/run/ckptd.sock" */
+    const char *const *hosts;   /* allowed besides loopback's; NULL-terminated, or NULL */
+    const char *const *origins; /* allowed besides the Host's own; the same */
+    const struct route *routes;
     size_t route_count;
-    struct pool *pools[ROUTE_POOL_COUNT]; /* borrowed; freed after httpd_stop */
+    struct pool *pools[ROUTE_POOL_COUNT]; /* freed after httpd_stop */
     httpd_authorize *authorize;           /* NULL: everybody is `local` and may all */
     struct log *log;                      /* may be NULL */
     void *app;                            /* request->app */
@@ -91,5 +90,6 @@ struct httpd_stats {
 };
 struct httpd_stats httpd_stats(struct httpd *h);
 
-/* Text of a status code: "Not Found". */
+/* "GET"; and the text of a status code: "Not Found". */
+const char *httpd_method_name(enum method method);
 const char *httpd_reason(int status);

@@ -65,7 +65,8 @@ struct reply {
     } members[REPLY_MEMBERS_MAX];
     size_t member_count;
 
-    const char *etag; /* quoted, or NULL */
+    const char *media_type; /* NULL: none, or the handler set Content-Type as a header */
+    const char *etag;       /* quoted, or NULL */
     struct slice bytes;
     char *owned;
     void (*release)(void *context);
@@ -85,6 +86,8 @@ void reply_done(struct reply *r);
 /* A header; control characters in the value become spaces. The same name may be given again. */
 void reply_header(struct reply *r, const char *name, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* media_type below is a text that lives for ever. */
 
 /* No body: 204, 304, a 3xx with Location. */
 void reply_empty(struct reply *r, int status);

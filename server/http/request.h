@@ -1,8 +1,7 @@
 #pragma once
 /*
  * A request as a handler sees it: gated, routed, decoded, authorised. Everything here is borrowed
- * and lives until the handler's last call for this request has returned; a handler changes nothing
- * but state. No type of the HTTP library stands here.
+ * and lives until the handler's last call for this request has returned. No type of the HTTP library stands here.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -67,29 +66,34 @@ struct slice request_query(const struct request *r, const char *name);
 bool request_has_query(const struct request *r, const char *name);
 
 /* Walk the values of a repeatable parameter: begin with *at = 0. */
-bool
-request_query_each(const struct request *r, const char *name, size_t *at, struct slice *ret_value);
+bool request_query_each(const struct request *r, const char *name, size_t *at,
+                        struct slice *ret_value);
 
 /* Typed: the default where it is absent, ERR_BAD_REQUEST naming it where it is wrong. A flag is true
  * when given bare, "1" or "true"; false as "0" or "false". */
-enum status
-request_query_u64(const struct request *r, const char *name, uint64_t otherwise, uint64_t least,
-                  uint64_t most, uint64_t *ret_value, struct err *err) MUST_CHECK;
+enum status request_query_u64(const struct request *r, const char *name, uint64_t otherwise,
+                              uint64_t least, uint64_t most, uint64_t *ret_value,
+                              struct err *err) MUST_CHECK;
 enum status request_query_flag(const struct request *r, const char *name, bool *ret_value,
                                struct err *err) MUST_CHECK;
 
 /* One of the texts of choices (NULL ends them): its index; otherwise where it is absent. */
-enum status
-request_query_choice(const struct request *r, const char *name, const char *const *choices,
-                     size_t otherwise, size_t *ret_choice, struct err *err) MUST_CHECK;
+enum status request_query_choice(const struct request *r, const char *name,
+                                 const char *const *choices, size_t otherwise, size_t *ret_choice,
+                                 struct err *err) MUST_CHECK;
 
 /*
  * For what changes something under If-Match or If-None-Match: ERR_PRECONDITION unless the request's
  * conditions hold for the current ETag (without quotes; at == NULL: there is nothing yet). For GET
  * the reply's ETag is enough: that is done when the reply is sent.
  */
-enum status
-request_precondition(const struct request *r, struct slice etag, struct err *err) MUST_CHECK;
+enum status request_precondition(const struct request *r, struct slice etag,
+                                 struct err *err) MUST_CHECK;
+
+/* Do the headers of that name hold the quoted tag? "*" holds every one that is there (at != NULL).
+ * Weak comparison ignores W/. */
+bool request_lists_etag(const struct request *r, const char *header, struct slice quoted,
+                        bool is_weak, bool *ret_was_sent);
 
 /* How well the request's Accept header likes the media type: 0 not at all, to 1000. */
 unsigned request_accepts(const struct request *r, const char *media_type);

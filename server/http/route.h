@@ -15,8 +15,8 @@
 
 enum { ROUTE_SEGMENTS_MAX = 16 };
 
-typedef enum status
-handler_function(const struct request *request, struct reply *ret_reply, struct err *err);
+typedef enum status handler_function(const struct request *request, struct reply *ret_reply,
+                                     struct err *err);
 
 enum route_pool {
     ROUTE_QUERY, /* reads, small checks */

@@ -2,7 +2,7 @@
 /*
  * A ring carries bytes from one thread to one other within bounded memory. It knows no lock: its
  * owner holds one around every call here, but may copy into or out of a span without it, for the
- * other side never touches a lent span. When the ring runs empty it begins anew at its first byte,
+ * other side never touches such a span. When the ring runs empty it begins anew at its first byte,
  * so that a slow stream touches only its first pages.
  */
 #include <stdbool.h>
@@ -16,7 +16,6 @@ struct ring {
     size_t capacity;
     size_t start; /* of what is held */
     size_t held;  /* bytes */
-    bool is_lent; /* a span of held bytes is being read: the start must not move */
 };
 
 enum status ring_init(struct ring *r, size_t capacity, struct err *err) MUST_CHECK;
@@ -26,6 +25,6 @@ void ring_done(struct ring *r);
 size_t ring_room(const struct ring *r, char **ret_at);
 void ring_wrote(struct ring *r, size_t length);
 
-/* The oldest bytes in one run, lent until ring_read says how many of them are done with. */
-struct slice ring_lend(struct ring *r);
+/* The oldest bytes in one run. Then say how many of them are done with. */
+struct slice ring_held(const struct ring *r);
 void ring_read(struct ring *r, size_t length);
