@@ -10,6 +10,7 @@
 #include "common/base/attr.h"
 #include "common/base/mem.h"
 #include "common/base/num.h"
+#include "common/formats/pickle_globals.h"
 #include "common/formats/pickle_machine.h"
 
 enum {
@@ -384,6 +385,10 @@ pickle_run(struct slice bytes, struct pickle_budget *budget, struct arena *arena
     ran = run_bounded(&m);
     settled = ran == ERR_NO_MEMORY ? ran : pickle_settle(&m);
     FAIL_IF(settled == ERR_NO_MEMORY, err, NO_MEMORY, 0, "out of memory");
+    for (struct pickle_global *g = ret->globals; g != NULL; g = g->next) {
+        g->listed = pickle_globals_find(g);
+        g->torch = pickle_globals_torch(g);
+    }
     ret->is_complete = ret->has_stop && ret->problem.code == OK;
     return OK;
 }

@@ -81,6 +81,22 @@ struct pickle_dict {
     struct pickle_dict *next; /* the machine's */
 };
 
+/* What is known of a global: pickle_globals.h. */
+enum pickle_listing {
+    PICKLE_UNLISTED,
+    PICKLE_INERT,
+    PICKLE_LOADER, /* loads a pickle out of its bytes: as good as what is in them */
+    PICKLE_DANGEROUS,
+};
+
+struct pickle_listed {
+    enum pickle_listing listing;
+    const char *arguments; /* of an inert one; NULL: any */
+    const char *what;      /* a dangerous one does: "runs commands" */
+};
+
+struct pickle_torch;
+
 /* One name, however often it is used. */
 struct pickle_global {
     struct slice module; /* as spelled, valid UTF-8, never empty */
@@ -92,7 +108,9 @@ struct pickle_global {
     bool is_walked;  /* dots in the name are attributes to follow: protocol 4 or later */
     bool is_changed; /* the pickle would set attributes or items on it */
     uint64_t changed_at;
-    struct pickle_global *next; /* in order of first use; NULL: the last */
+    struct pickle_listed listed;
+    const struct pickle_torch *torch; /* its row of weights_only's list, or NULL */
+    struct pickle_global *next;       /* in order of first use; NULL: the last */
 };
 
 enum pickle_call_kind {
@@ -138,10 +156,11 @@ enum pickle_odd {
     PICKLE_ODD_NUMBER = 1 << 5,     /* a number spelled as no pickler does */
     PICKLE_ODD_MEMO = 1 << 6,       /* a memo index far beyond the entries, or set twice */
     PICKLE_ODD_STACK = 1 << 7,      /* values or marks left at STOP, or a call's result popped */
-    PICKLE_ODD_DOTTED = 1 << 8,     /* a dotted name */
+    PICKLE_ODD_DOTTED = 1 << 8,     /* dots in a name before protocol 4, where they mean nothing */
     PICKLE_ODD_TARGET = 1 << 9,     /* items, elements or state put into what has none of it */
     PICKLE_ODD_ARGUMENTS = 1 << 10, /* a call's arguments are no tuple, its keywords no dict */
-    PICKLE_ODD_TEXT = 1 << 11,      /* half a surrogate pair, or a Python 2 str that is not UTF-8 */
+    PICKLE_ODD_TEXT = 1 << 11,      /* half a surrogate pair in a text */
+    PICKLE_ODD_RAW = 1 << 12,       /* a Python 2 str that is not UTF-8: bytes, most likely */
 };
 
 /* What all pickles of one file set may use together. begin with pickle_budget(limits). */

@@ -349,7 +349,7 @@ push_raw(struct machine *m, struct slice bytes)
     struct pickle_value v = of_slice(PICKLE_STR, bytes);
 
     if (!utf8_is_valid(bytes))
-        machine_odd(m, PICKLE_ODD_TEXT);
+        machine_odd(m, PICKLE_ODD_RAW);
     v.is_raw = true;
     return machine_push(m, v);
 }

@@ -92,8 +92,10 @@ global_of(struct machine *m, struct slice module, struct slice name, struct pick
     g = m->names[slot];
     g->count++;
     if (memchr(name.at, '.', name.length) != NULL) {
-        machine_odd(m, PICKLE_ODD_DOTTED);
-        g->is_walked = g->is_walked || m->protocol >= PROTOCOL_DOTTED;
+        if (m->protocol < PROTOCOL_DOTTED)
+            machine_odd(m, PICKLE_ODD_DOTTED);
+        else
+            g->is_walked = true;
     }
     *ret_value = (struct pickle_value){.kind = PICKLE_GLOBAL, .is.global = g};
     return OK;

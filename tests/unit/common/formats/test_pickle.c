@@ -45,7 +45,7 @@ static const struct {
     {B("S\"it's\"\n."), "\"it's\"", 0},
     {B("T\x02\x00\x00\x00hi."), "'hi'", 0},
     {B("U\x02hi."), "'hi'", 0},
-    {B("U\x01\xff."), "'\xff'", PICKLE_ODD_TEXT},
+    {B("U\x01\xff."), "'\xff'", PICKLE_ODD_RAW},
     {B("V\\u00e9\xe9\\\\u0041\\x\n."), "'\xc3\xa9\xc3\xa9\\\\\\\\u0041\\\\x'", 0},
     {B("V\\U0001f600\n."), "'\xf0\x9f\x98\x80'", 0},
     {B("V\\ud800\n."), "'\xed\xa0\x80'", PICKLE_ODD_TEXT},

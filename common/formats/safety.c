@@ -1,0 +1,454 @@
+#include "common/formats/safety.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/base/attr.h"
+#include "common/formats/pickle_globals.h"
+#include "common/formats/weights_only.h"
+
+/* The legacy torch format, of which nested checkpoints are: this number, a version, the system's
+ * properties, the object, the storages' keys; then the storages. */
+enum { LEGACY_PICKLES = 5 };
+
+static const char legacy_magic[] = {
+    0x6C, (char)0xFC, (char)0x9C, 0x46, (char)0xF9, 0x20, 0x6A, (char)0xA8, 0x50, 0x19,
+};
+
+/* Bytes that a pickle hands to a loader. */
+struct nested {
+    struct slice bytes;
+    struct slice loader; /* its name, for the findings */
+    size_t depth;
+};
+
+/* What is going on in safety_add. */
+struct round {
+    struct safety_judge *s;
+    struct slice member;
+    struct vec nested; /* struct nested: found, and not judged yet from next on */
+    size_t next;
+    size_t depth; /* of the pickle that is judged */
+};
+
+void
+safety_begin(struct safety_judge *s, struct inspection *in, const struct limits *limits,
+             struct pickle_budget *budget)
+{
+    *s = (struct safety_judge){.in = in, .limits = limits, .budget = budget};
+    s->needs = vec_of(sizeof(struct slice), limits->pickle_globals * 4);
+    s->named = vec_of(sizeof(struct slice), limits->findings);
+    s->nested_bytes_left = limits->pickle_bytes;
+}
+
+void
+safety_done(struct safety_judge *s)
+{
+    vec_done(&s->needs);
+    vec_done(&s->named);
+}
+
+static void
+round_done(struct round *r)
+{
+    vec_done(&r->nested);
+}
+
+void
+safety_at_least(struct safety_judge *s, enum safety level)
+{
+    if (s->level < level)
+        s->level = level;
+}
+
+enum status
+safety_refuse(struct safety_judge *s, struct err *err, const char *reason, ...)
+{
+    char text[512];
+    va_list arguments;
+    int length;
+
+    s->has_main = true;
+    if (s->refusal.length > 0)
+        return OK;
+    va_start(arguments, reason);
+    length = vsnprintf(text, sizeof text, reason, arguments);
+    va_end(arguments);
+    FAIL_IF(length < 0, err, INTERNAL, 0, "a message that cannot be formatted");
+    return arena_copy(&s->in->arena, slice_of(text), &s->refusal, err);
+}
+
+/* Whether the name has no finding yet; it is remembered. */
+static enum status
+is_first(struct safety_judge *s, struct slice name, bool *ret_is_first, struct err *err)
+{
+    struct slice *added;
+
+    *ret_is_first = true;
+    for (size_t i = 0; i < s->named.count; i++)
+        if (slice_equal(VEC_AT(&s->named, struct slice, i), name)) {
+            *ret_is_first = false;
+            return OK;
+        }
+    if (s->named.count == s->named.cap)
+        return OK;
+    TRY(vec_add(&s->named, &added, "named globals", err));
+    *added = name;
+    return OK;
+}
+
+static enum status
+name_of(struct safety_judge *s, const struct pickle_global *g, struct slice *ret_name,
+        struct err *err)
+{
+    return pickle_type((struct pickle_value){.kind = PICKLE_GLOBAL,
+                                             .is.global = (struct pickle_global *)(uintptr_t)g},
+                       &s->in->arena, ret_name, err);
+}
+
+static enum status
+note_dangerous(struct round *r, const struct pickle_global *g, uint64_t offset, const char *what,
+               struct err *err)
+{
+    struct slice name;
+    bool first = false;
+
+    safety_at_least(r->s, SAFETY_DANGEROUS);
+    TRY(name_of(r->s, g, &name, err));
+    TRY(is_first(r->s, name, &first, err));
+    if (!first)
+        return OK;
+    return inspection_note(r->s->in, r->s->limits, FINDING_PICKLE_GLOBAL_DANGEROUS, name, err,
+                           "%.*s, at byte %llu%s: it %s. Do not load this file: loading it may run "
+                           "whatever its author wished.",
+                           SLICE_PRINT(r->member), (unsigned long long)offset,
+                           r->depth > 0 ? " of a nested pickle" : "", what);
+}
+
+static enum status
+note_unlisted(struct round *r, struct slice name, uint64_t offset, const char *why, struct err *err)
+{
+    bool first = false;
+
+    safety_at_least(r->s, SAFETY_UNLISTED);
+    TRY(is_first(r->s, name, &first, err));
+    if (!first)
+        return OK;
+    return inspection_note(r->s->in, r->s->limits, FINDING_PICKLE_GLOBAL_UNLISTED, name, err,
+                           "%.*s, at byte %llu%s: %s. Read the code behind the name before you "
+                           "load the file, or save tensors and plain values only.",
+                           SLICE_PRINT(r->member), (unsigned long long)offset,
+                           r->depth > 0 ? " of a nested pickle" : "", why);
+}
+
+static enum status
+judge_global(struct round *r, const struct pickle_global *g, struct err *err)
+{
+    struct pickle_listed listed = g->listed;
+    struct slice name;
+
+    if (listed.listing == PICKLE_DANGEROUS)
+        return note_dangerous(r, g, g->offset, listed.what, err);
+    if (g->is_changed)
+        return note_dangerous(r, g, g->changed_at, "is changed by the pickle for the whole program",
+                              err);
+    if (listed.listing != PICKLE_UNLISTED)
+        return OK;
+    TRY(name_of(r->s, g, &name, err));
+    return note_unlisted(r, name, g->offset,
+                         "it is not among the globals that are known to be inert; loading the file "
+                         "imports it, and may call it",
+                         err);
+}
+
+static enum status
+add_nested(struct round *r, struct slice bytes, struct slice loader, struct err *err)
+{
+    struct nested *added;
+
+    TRY(vec_add(&r->nested, &added, "nested pickles", err));
+    *added = (struct nested){.bytes = bytes, .loader = loader, .depth = r->depth + 1};
+    return OK;
+}
+
+/* _codecs.encode(text, 'latin1'), which is how protocol 2 writes bytes. */
+static enum status
+encode_latin1(struct safety_judge *s, struct slice text, struct slice *ret_bytes, bool *ret_ok,
+              struct err *err)
+{
+    char *bytes = arena_alloc(&s->in->arena, text.length, 1);
+    size_t length = 0;
+
+    *ret_ok = true;
+    if (bytes == NULL)
+        return arena_fail(&s->in->arena, err);
+    for (size_t i = 0; i < text.length; i++) {
+        uint8_t c = (uint8_t)text.at[i];
+
+        if (c >= 0x80) {
+            *ret_ok = *ret_ok && (c & 0xFEU) == 0xC2U && i + 1 < text.length;
+            if (!*ret_ok)
+                return OK;
+            i++;
+            c = (uint8_t)((unsigned)c << 6 | ((uint8_t)text.at[i] & 0x3FU));
+        }
+        bytes[length++] = (char)c;
+    }
+    *ret_bytes = (struct slice){.at = bytes, .length = length};
+    return OK;
+}
+
+/* The bytes that an argument stands for: itself, an encoded text, or io.BytesIO of one of them. */
+static enum status
+bytes_of(struct safety_judge *s, struct pickle_value v, struct slice *ret_bytes, bool *ret_ok,
+         struct err *err)
+{
+    struct slice text;
+
+    if (pickle_is_call(v, "io", "BytesIO") || pickle_is_call(v, "_io", "BytesIO"))
+        v = pickle_argument(v, 0);
+    *ret_ok = pickle_bytes(v, ret_bytes);
+    if (*ret_ok || !pickle_is_call(v, "_codecs", "encode") ||
+        pickle_argument(v, 0).kind != PICKLE_STR)
+        return OK;
+    (void)pickle_text(pickle_argument(v, 0), &text);
+    return encode_latin1(s, text, ret_bytes, ret_ok, err);
+}
+
+/* What a call hands to a loader is judged, too; what cannot be seen is not inert. */
+static enum status
+look_into_loader(struct round *r, const struct pickle_call *c, const struct pickle_global *g,
+                 struct err *err)
+{
+    struct pickle_items args = {0};
+    struct slice name, bytes = {0};
+    bool ok = false;
+
+    TRY(name_of(r->s, g, &name, err));
+    if (pickle_list(c->args, &args) && args.count > 0)
+        TRY(bytes_of(r->s, args.at[0], &bytes, &ok, err));
+    if (!ok)
+        return note_unlisted(r, name, c->offset, "it loads what cannot be seen from here", err);
+    return add_nested(r, bytes, name, err);
+}
+
+/* A gadget's name that is a loader's: pickle.loads, torch.load, dill.loads … */
+static bool
+is_loader(const struct pickle_global *g)
+{
+    static const char *const names[] = {"load",  "loads",     "_loads",
+                                        "_load", "Unpickler", "read_pickle"};
+
+    for (size_t i = 0; i < ARRAY_LENGTH(names); i++)
+        if (slice_is(g->modern_name, names[i]))
+            return true;
+    return false;
+}
+
+static enum status
+judge_call(struct round *r, struct pickle_call *c, struct err *err)
+{
+    struct pickle_value call = {.kind = PICKLE_CALL, .is.call = c};
+    const struct pickle_global *g;
+    struct pickle_listed listed;
+    struct slice name;
+
+    if (c->callable.kind != PICKLE_GLOBAL)
+        return note_unlisted(r, slice_of("(a call's result)"), c->offset,
+                             "it calls what another call returned", err);
+    g = c->callable.is.global;
+    listed = g->listed;
+    if (listed.listing == PICKLE_LOADER ||
+        (listed.listing == PICKLE_DANGEROUS && is_loader(g) && c->kind == PICKLE_REDUCE))
+        return look_into_loader(r, c, g, err);
+    if (listed.listing != PICKLE_INERT || pickle_globals_fit(listed.arguments, call))
+        return OK;
+    TRY(name_of(r->s, g, &name, err));
+    return note_unlisted(r, name, c->offset,
+                         "it is called with arguments that it is never saved with", err);
+}
+
+static const struct {
+    unsigned odd;
+    const char *text;
+} oddities[] = {
+    {PICKLE_ODD_PROTO, "PROTO not at the start, repeated, or of no known protocol"},
+    {PICKLE_ODD_FRAME, "frames that loaders read differently"},
+    {PICKLE_ODD_DUPLICATE, "a key set twice"},
+    {PICKLE_ODD_EXTENSION, "an extension code"},
+    {PICKLE_ODD_PERSID, "a persistent id in text"},
+    {PICKLE_ODD_NUMBER, "a number in an unusual spelling"},
+    {PICKLE_ODD_MEMO, "a memo index far off, or set twice"},
+    {PICKLE_ODD_STACK, "values left over, or the result of a call thrown away"},
+    {PICKLE_ODD_DOTTED, "a dotted name before protocol 4"},
+    {PICKLE_ODD_TARGET, "items or state for what has none"},
+    {PICKLE_ODD_ARGUMENTS, "arguments that are no tuple"},
+    {PICKLE_ODD_TEXT, "half of a surrogate pair"},
+};
+
+static enum status
+note_oddities(struct round *r, const struct pickle *p, struct err *err)
+{
+    CLEANUP(buf_done) struct buf text = buf_with_cap(1024);
+
+    for (size_t i = 0; i < ARRAY_LENGTH(oddities); i++)
+        if ((p->odd & oddities[i].odd) != 0) {
+            buf_text(&text, text.length == 0 ? "" : "; ");
+            buf_text(&text, oddities[i].text);
+        }
+    TRY(buf_check(&text, err));
+    if (text.length == 0)
+        return OK;
+    return inspection_note(r->s->in, r->s->limits, FINDING_PICKLE_ODD, r->member, err,
+                           "No pickler writes this, so the file was made by hand: %s.", text.bytes);
+}
+
+static enum status
+note_problem(struct round *r, const struct pickle *p, struct err *err)
+{
+    const char *where = r->depth > 0 ? "a nested pickle" : "the pickle";
+
+    if (p->problem.code == OK)
+        return OK;
+    safety_at_least(r->s, SAFETY_MALFORMED);
+    if (p->problem.code == ERR_LIMIT)
+        return inspection_note(r->s->in, r->s->limits, FINDING_PICKLE_LIMIT, r->member, err,
+                               "A limit was reached in %s, at byte %llu: %s. What comes after was "
+                               "not seen.",
+                               where, (unsigned long long)p->problem.offset, p->problem.text);
+    return inspection_note(r->s->in, r->s->limits, FINDING_PICKLE_MALFORMED, r->member, err,
+                           "There is a defect in %s, at byte %llu: %s. What came before it would "
+                           "have been run.",
+                           where, (unsigned long long)p->problem.offset, p->problem.text);
+}
+
+static enum status
+judge_pickle(struct round *r, const struct pickle *p, struct err *err)
+{
+    for (const struct pickle_global *g = p->globals; g != NULL; g = g->next)
+        TRY(judge_global(r, g, err));
+    for (struct pickle_call *c = p->calls; c != NULL; c = c->next)
+        TRY(judge_call(r, c, err));
+    TRY(note_problem(r, p, err));
+    return note_oddities(r, p, err);
+}
+
+static bool
+is_legacy_magic(const struct pickle *p)
+{
+    return p->has_stop && p->root.kind == PICKLE_BIGINT && !p->root.is_raw &&
+           p->root.count == sizeof legacy_magic &&
+           memcmp(p->root.is.bytes, legacy_magic, sizeof legacy_magic) == 0;
+}
+
+static enum status
+note_unseen(struct round *r, const struct nested *n, enum finding_id id, const char *why,
+            struct err *err)
+{
+    return inspection_note(r->s->in, r->s->limits, id, n->loader, err,
+                           "%.*s holds bytes for this loader that were not looked into: %s.",
+                           SLICE_PRINT(r->member), why);
+}
+
+/* One pickle, or the five of the legacy format. */
+static enum status
+judge_nested(struct round *r, const struct nested *n, struct err *err)
+{
+    struct slice rest = n->bytes;
+    struct pickle p;
+
+    if (n->depth > r->s->limits->pickle_nesting || rest.length > r->s->nested_bytes_left) {
+        safety_at_least(r->s, SAFETY_MALFORMED);
+        return note_unseen(r, n, FINDING_PICKLE_LIMIT, "they are nested too deep, or too large",
+                           err);
+    }
+    r->s->nested_bytes_left -= rest.length;
+    if (slice_starts(rest, slice_of("PK\x03\x04"))) {
+        safety_at_least(r->s, SAFETY_UNLISTED);
+        return note_unseen(r, n, FINDING_PICKLE_NESTED, "they are a zip archive", err);
+    }
+    r->depth = n->depth;
+    for (size_t i = 0; i < LEGACY_PICKLES; i++) {
+        TRY(pickle_run(rest, r->s->budget, &r->s->in->arena, &p, err));
+        TRY(judge_pickle(r, &p, err));
+        if (!p.has_stop || (i == 0 && !is_legacy_magic(&p)))
+            break;
+        rest = slice_from(rest, (size_t)p.end);
+    }
+    return OK;
+}
+
+static enum status
+note_trailing(struct round *r, const struct pickle *p, struct err *err)
+{
+    if (!p->has_stop || p->end == p->bytes.length)
+        return OK;
+    return inspection_note(r->s->in, r->s->limits, FINDING_PICKLE_TRAILING, r->member, err,
+                           "%llu bytes follow the pickle's end; no loader reads them.",
+                           (unsigned long long)(p->bytes.length - p->end));
+}
+
+static enum status
+judge_weights_only(struct safety_judge *s, const struct pickle *p, struct err *err)
+{
+    struct slice reason;
+
+    s->has_main = true;
+    TRY(weights_only_judge(p, &s->in->arena, &s->needs, &reason, err));
+    if (s->refusal.length == 0)
+        s->refusal = reason;
+    return OK;
+}
+
+enum status
+safety_add(struct safety_judge *s, const struct pickle *p, struct slice member,
+           enum safety_role role, struct err *err)
+{
+    CLEANUP(round_done) struct round r = {.s = s, .member = member};
+
+    r.nested = vec_of(sizeof(struct nested), s->limits->pickle_globals);
+    TRY(judge_pickle(&r, p, err));
+    TRY(note_trailing(&r, p, err));
+    for (; r.next < r.nested.count; r.next++) {
+        struct nested n = VEC_AT(&r.nested, struct nested, r.next);
+
+        TRY(judge_nested(&r, &n, err));
+    }
+    return role == SAFETY_MAIN ? judge_weights_only(s, p, err) : OK;
+}
+
+static int
+compare_names(const void *a, const void *b)
+{
+    const struct slice *left = a, *right = b;
+
+    return slice_compare(*left, *right);
+}
+
+enum status
+safety_end(struct safety_judge *s, struct err *err)
+{
+    struct weights_only *w = &s->in->weights_only;
+    struct slice *needs, *given = s->needs.items;
+    size_t count = 0;
+
+    if (s->in->safety < s->level)
+        s->in->safety = s->level;
+    needs = arena_alloc(&s->in->arena, s->needs.count, sizeof *needs);
+    if (needs == NULL)
+        return arena_fail(&s->in->arena, err);
+    if (s->needs.count > 0)
+        qsort(given, s->needs.count, sizeof *given, compare_names);
+    for (size_t i = 0; i < s->needs.count; i++)
+        if (i == 0 || !slice_equal(given[i - 1], given[i]))
+            needs[count++] = given[i];
+    *w = (struct weights_only){
+        .applies = s->has_main,
+        .loads = s->has_main && count == 0 && s->refusal.length == 0,
+        .needs = needs,
+        .need_count = count,
+        .reason = s->refusal,
+    };
+    return OK;
+}
