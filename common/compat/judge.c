@@ -372,7 +372,7 @@ is_open_below(struct hearing *h, const struct name_group *open, struct slice pat
 static enum status
 hear_hooks(struct hearing *h, struct judgement *j, struct err *err)
 {
-    struct name_group open;
+    struct name_group open = {0};
 
     TRY(find_open(h, j, &open, err));
     for (size_t i = 0; open.count > 0 && i < h->m->module_count; i++) {

@@ -377,7 +377,7 @@ pickle_run(struct slice bytes, struct pickle_budget *budget, struct arena *arena
 
     *ret = (struct pickle){.bytes = bytes};
     m.start = m.at = (const uint8_t *)bytes.at;
-    m.end = bytes.length == 0 ? m.start : m.start + bytes.length;
+    m.end = bytes.at == NULL ? m.start : m.start + bytes.length;
     m.global_end = &ret->globals;
     m.call_end = &ret->calls;
     m.persistent_end = &ret->persistents;

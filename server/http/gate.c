@@ -190,7 +190,7 @@ check_framing(const struct gate_input *in, struct gate_output *out, struct err *
 static bool
 split_host(struct slice host, struct slice *ret_name)
 {
-    struct slice port, name = host;
+    struct slice port, name;
 
     if (host.length > 0 && host.at[0] == '[') {
         port = host;
@@ -258,7 +258,7 @@ check_host(const struct gate_rules *rules, const struct gate_input *in, struct s
 static bool
 is_own_origin(const struct gate_rules *rules, struct slice origin, struct slice host)
 {
-    struct slice authority = origin;
+    struct slice authority;
 
     for (size_t i = 0; rules->origins != NULL && rules->origins[i] != NULL; i++)
         if (is_text(origin, rules->origins[i]))

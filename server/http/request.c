@@ -179,22 +179,23 @@ quality(struct slice parameters)
 static unsigned
 exactness(struct slice range, struct slice type)
 {
-    struct slice major = type;
+    struct slice major = slice_cut(&type, '/');
 
-    major = slice_cut(&type, '/');
     while (range.length > 0 && range.at[0] == ' ')
         range = slice_from(range, 1);
     while (range.length > 0 && range.at[range.length - 1] == ' ')
         range.length--;
     if (slice_is(range, "*/*"))
         return 1;
-    if (range.length <= major.length || range.at[major.length] != '/' ||
+    if (major.length == 0 || range.length <= major.length || range.at[major.length] != '/' ||
         strncasecmp(range.at, major.at, major.length) != 0)
         return 0;
     range = slice_from(range, major.length + 1);
     if (slice_is(range, "*"))
         return 2;
-    return range.length == type.length && strncasecmp(range.at, type.at, type.length) == 0 ? 3 : 0;
+    if (type.length == 0 || range.length != type.length)
+        return 0;
+    return strncasecmp(range.at, type.at, type.length) == 0 ? 3 : 0;
 }
 
 unsigned

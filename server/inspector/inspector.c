@@ -21,11 +21,11 @@
 
 /* Sanitizers map terabytes, and speak on stderr. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define IS_SANITIZED true
+enum { IS_SANITIZED = 1 };
 #elif defined(__has_feature)
-#define IS_SANITIZED (__has_feature(address_sanitizer) || __has_feature(thread_sanitizer))
+enum { IS_SANITIZED = __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) };
 #else
-#define IS_SANITIZED false
+enum { IS_SANITIZED = 0 };
 #endif
 
 struct inspector {

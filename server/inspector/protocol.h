@@ -35,12 +35,14 @@ struct job_request {
     uint32_t magic;
     uint32_t file_count;
     uint32_t cpu_seconds;
+    uint32_t unused; /* in place of padding, which would be sent unset */
     uint64_t memory_bytes;
     struct limits limits;
 };
 
 struct job_failure {
     uint32_t code;
+    uint32_t unused; /* in place of padding */
     uint64_t offset;
     char text[sizeof(((struct err *)0)->text)];
 };
