@@ -3,5 +3,6 @@
 
 const struct format *const format_table[] = {
     &format_safetensors,
+    &format_torch_zip,
     NULL,
 };

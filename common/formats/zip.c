@@ -193,17 +193,17 @@ close_file(zip_file_t **file)
         (void)zip_fclose(*file);
 }
 
-/* Inflate into p, whose bytes have room for one more than the directory tells. A checksum that is
- * wrong is told by libzip only after all bytes were given. */
+/* Inflate up to cap bytes of m into bytes. A checksum that is wrong is told by libzip only after all
+ * bytes were given; of a stream that breaks off, what came before the piece with the break is. */
 static enum status
-inflate_member(const struct source *source, const struct zip_member *m, struct zip_payload *p,
-               struct err *err)
+inflate_member(const struct source *source, const struct zip_member *m, char *bytes, uint64_t cap,
+               size_t *ret_length, struct err *err)
 {
     struct shown shown = {.source = source, .member = m};
     CLEANUP(discard) zip_t *archive = NULL;
     CLEANUP(close_file) zip_file_t *file = NULL;
     zip_source_t *from;
-    zip_int64_t n = 0;
+    uint64_t length = 0;
 
     FAIL_IF(m->stored_bytes > UINT32_MAX / 2 || m->size_bytes >= UINT32_MAX, err, LIMIT,
             m->data_offset, "%.*s is too large to be inflated", SLICE_PRINT(m->name));
@@ -219,17 +219,15 @@ inflate_member(const struct source *source, const struct zip_member *m, struct z
     file = zip_fopen_index(archive, 0, 0);
     FAIL_IF(file == NULL, err, NO_MEMORY, m->data_offset, "libzip cannot begin to inflate %.*s",
             SLICE_PRINT(m->name));
-    while (p->length < m->size_bytes + 1) {
-        uint64_t room = m->size_bytes + 1 - p->length;
+    while (length < cap) {
+        uint64_t room = cap - length;
+        zip_int64_t n = zip_fread(file, bytes + length, room < PIECE_BYTES ? room : PIECE_BYTES);
 
-        n = zip_fread(file, p->bytes + p->length, room < PIECE_BYTES ? room : PIECE_BYTES);
         if (n <= 0)
             break;
-        p->length += (size_t)n;
+        length += (uint64_t)n;
     }
-    p->is_whole = p->length == m->size_bytes;
-    if (p->length > m->size_bytes)
-        p->length = (size_t)m->size_bytes;
+    *ret_length = (size_t)length;
     return OK;
 }
 
@@ -276,11 +274,36 @@ zip_payload_read(const struct zip_directory *d, const struct zip_member *m, size
         p.length = (size_t)size;
         p.is_whole = true;
     } else {
-        TRY(inflate_member(d->source, m, &p, err));
-        p.bytes[p.length] = '\0'; /* the byte of room */
+        /* The byte of room shows a stream that goes on; then it becomes the terminator. */
+        TRY(inflate_member(d->source, m, p.bytes, size + 1, &p.length, err));
+        p.is_whole = p.length == size;
+        p.length = p.length > size ? (size_t)size : p.length;
+        p.bytes[p.length] = '\0';
     }
     p.is_crc_right = crc32_of(p.bytes, p.length) == m->crc32;
     *ret_payload = p;
     p = (struct zip_payload){0};
     return OK;
+}
+
+enum status
+zip_payload_head(const struct zip_directory *d, const struct zip_member *m, uint8_t *head,
+                 size_t *ret_length, struct err *err)
+{
+    enum status status;
+    struct err problem = {0};
+    uint64_t cap = m->size_bytes < ZIP_HEAD_BYTES ? m->size_bytes : ZIP_HEAD_BYTES;
+
+    *ret_length = 0;
+    if (m->method == ZIP_STORED) {
+        memcpy(head, m->head, m->head_length);
+        *ret_length = m->head_length;
+        return OK;
+    }
+    if (m->method != ZIP_DEFLATED || !m->is_usable)
+        return OK;
+    status = inflate_member(d->source, m, (char *)head, cap, ret_length, &problem);
+    if (status == ERR_NO_MEMORY)
+        err_copy(err, &problem);
+    return status == ERR_NO_MEMORY ? status : OK;
 }

@@ -22,3 +22,8 @@ void zip_payload_done(struct zip_payload *p);
 enum status zip_payload_read(const struct zip_directory *d, const struct zip_member *m,
                              size_t cap_bytes, const struct limits *limits,
                              struct zip_payload *ret_payload, struct err *err) MUST_CHECK;
+
+/* The first bytes of a member, inflated where they must be; *ret_length of them, none where it cannot
+ * be read. head has room for ZIP_HEAD_BYTES. */
+enum status zip_payload_head(const struct zip_directory *d, const struct zip_member *m,
+                             uint8_t *head, size_t *ret_length, struct err *err) MUST_CHECK;
