@@ -6,6 +6,7 @@
 #include "server/inspector/inspector.h"
 
 static const struct verb verbs[] = {
+    {"compat", "would this checkpoint load into that architecture?", cli_compat},
     {"inspect", "read a checkpoint's structure", cli_inspect},
     {"scan", "is a checkpoint safe to load?", cli_scan},
     {"version", "which version this is", cli_version},

@@ -24,10 +24,9 @@ struct ambiguity {
 
 struct candidate {
     struct remap remap;
-    struct remapped result;
     size_t matched;    /* manifest tensors that get a tensor of their shape */
     size_t named;      /* manifest tensors that get a tensor of any shape */
-    bool completes;    /* every manifest tensor is named, nothing else is left */
+    bool completes;    /* all of them are named, and no other key is left */
     size_t rule_count; /* of all passes */
 };
 

@@ -61,7 +61,6 @@ struct pattern {
     size_t rest;          /* index of the segment that is {*}; SIZE_MAX: none */
     bool is_literal;      /* no captures at all */
     struct slice literal; /* then the key it stands for */
-    size_t least_length;  /* bytes of the shortest key it can match */
 };
 
 /* What a match bound. Slices point into the key. */
@@ -98,9 +97,13 @@ bool pattern_match_run(const struct pattern *p, const struct slice *segments, st
 /* Append what the template makes of a match. False where a number is negative or overflows. */
 bool pattern_make(const struct pattern *template, const struct bindings *b, struct buf *out);
 
-/* Whether every capture that the template uses is bound by the pattern. */
+/* Whether the pattern binds {*} and every name that the template uses; else which it does not.
+ * Letters are compared through pattern_letters: ops bind some of their own. */
 bool pattern_binds(const struct pattern *p, const struct pattern *template,
                    struct slice *ret_unbound);
 
-/* Whether the letter occurs in it. */
-bool pattern_uses(const struct pattern *p, char letter);
+/* The letters that occur in it, as a bit set over pattern_letter. */
+uint64_t pattern_letters(const struct pattern *p);
+
+/* How many {names} it holds, repeated ones counted again. */
+size_t pattern_names(const struct pattern *p);
