@@ -41,10 +41,36 @@ num_twice(int value)
 END
     printf '#pragma once\nint num_twice(int value);\n' >"$TREE/common/base/num.h"
     printf 'ERR(BUSY, 503, "busy", "Too much to do")\n' >"$TREE/common/base/err_table.h"
-    printf 'openapi: 3.1.0\n# busy\n' >"$TREE/openapi.yaml"
+    cat >"$TREE/openapi.yaml" <<'END'
+openapi: 3.1.0
+paths:
+  /things/{path}:
+    get:
+      operationId: things_get
+      parameters:
+        - {name: limit, in: query, schema: {type: integer}}
+        - {name: allow, in: query, schema: {type: array}}
+components:
+  schemas:
+    ProblemType: {enum: [/problems/busy]}
+END
+    cat >"$TREE/server/api/routes.c" <<'END'
+#include "server/api/api.h"
+
+#define THINGS "/things"
+
+const struct route api_routes[] = {
+    {.method = METHOD_GET,
+     .pattern = THINGS "/{path...}",
+     .name = "things_get",
+     .handler = things_get,
+     .query = "limit "
+              "allow+"},
+};
+END
     printf '#include "common/base/num.h"\n' >"$TREE/tests/unit/common/base/test_num.c"
     printf 'ckptd_unit_tests(common_base SUITES num)\n' >"$TREE/tests/unit/common/base/CMakeLists.txt"
-    : >"$TREE/tests/lint/covered.txt"
+    echo 'server/api/routes.c tests/lint' >"$TREE/tests/lint/covered.txt"
     printf '#!/bin/sh\necho "$1"\n' >"$TREE/run.sh"
 }
 
@@ -78,7 +104,7 @@ code() {
 }
 
 plant
-for lint in layers banned mirror sizes errors marks format shell; do
+for lint in layers banned mirror sizes errors routes marks format shell; do
     good $lint
 done
 
@@ -117,12 +143,12 @@ done
 
 rm "$TREE/tests/unit/common/base/test_num.c"
 bad mirror "a source without a test"
-echo 'common/base/num.c tests/unit' >"$TREE/tests/lint/covered.txt"
+echo 'common/base/num.c tests/unit' >>"$TREE/tests/lint/covered.txt"
 bad mirror "a row that is out of date"
-echo 'common/base/gone.c tests/unit' >"$TREE/tests/lint/covered.txt"
+echo 'common/base/gone.c tests/unit' >>"$TREE/tests/lint/covered.txt"
 bad mirror "a row for a source that is gone"
 cp "$TREE/common/base/num.c" "$TREE/common/base/other.c"
-echo 'common/base/other.c tests/api/gone.sh' >"$TREE/tests/lint/covered.txt"
+echo 'common/base/other.c tests/api/gone.sh' >>"$TREE/tests/lint/covered.txt"
 bad mirror "a row whose test is gone"
 : >"$TREE/tests/unit/common/base/CMakeLists.txt"
 bad mirror "a test that never runs"
@@ -137,6 +163,25 @@ bad sizes "a function of 91 lines"
 
 printf 'ERR(NEW, 500, "new-type", "New")\n' >>"$TREE/common/base/err_table.h"
 bad errors "a problem type that the contract lacks"
+printf 'ERR(NEW, 500, "new-type", "New")\n' >>"$TREE/common/base/err_table.h"
+bad routes "a problem type that the contract's list lacks"
+change() { # change FILE WHAT BY
+    sed -i "s|$2|$3|" "$TREE/$1"
+}
+change openapi.yaml things_get things_read
+bad routes "an operation of another name"
+change openapi.yaml 'get:' 'put:'
+bad routes "an operation that no route has"
+change openapi.yaml 'name: limit' 'name: count'
+bad routes "a query parameter of another name"
+change openapi.yaml array string
+bad routes "a query parameter that may not be repeated"
+change server/api/routes.c 'things_get,' 'things_list,'
+bad routes "a handler of another name"
+change server/api/routes.c '/{path...}' '/{name}'
+bad routes "a route that the contract lacks"
+printf 'x = request_query(r, "colour");\n' >"$TREE/server/api/things.c"
+bad routes "a handler that asks for what the gate refuses"
 printf '/* TO''DO: more */\n' >>"$TREE/common/base/num.h"
 bad marks "a mark"
 printf 'int   a;\n' >>"$TREE/common/base/num.h"
