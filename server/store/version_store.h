@@ -17,6 +17,7 @@ enum version_state {
 };
 
 const char *version_state_name(enum version_state state);
+enum version_state version_state_find(struct slice name); /* _COUNT: there is none */
 
 struct version_file {
     struct slice path;
@@ -109,8 +110,8 @@ enum status version_store_get(struct store *store, struct slice namespace, struc
 enum status version_store_get_id(struct store *store, int64_t id, struct arena *arena,
                                  struct version *ret_version, struct err *err) MUST_CHECK;
 
-/* Before a body is read: the version that has the label, of which only id, serial, label, state, digest,
- * fileset and files are filled; ERR_NOT_FOUND where the label is free (or the model is not there). */
+/* Before a body is read: the version that has the label; ERR_NOT_FOUND where it is free (or the model is
+ * not there). */
 enum status version_store_peek(struct store *store, struct slice namespace, struct slice model,
                                struct slice label, struct arena *arena, struct version *ret_version,
                                struct err *err) MUST_CHECK;
