@@ -39,6 +39,7 @@ tidy         1  all    600  tidy_sources
 fuzz-build   1  all    600  build fuzz
 fuzz         1  all    900  search_inputs
 venv         2  all    900  python_venv
+weights-only 2  all    300  weights_only_answers
 END
 }
 
@@ -47,6 +48,13 @@ END
 # build PRESET
 build() {
     cmake --preset "$1" && cmake --build --preset "$1" -j "$JOBS" && echo "1 passed, 0 failed"
+}
+
+# What torch.load(weights_only=True) answers to a thousand files, and what ckptd says that it would.
+weights_only_answers() {
+    cmake --build --preset dev -j "$JOBS" --target pickle_verdict >&2
+    verdict=$(find build/dev -name pickle_verdict -type f -perm -u+x)
+    "$CKPTD_PYTHON" tests/interop/check_weights_only.py "$verdict"
 }
 
 # tests PRESET LABELS: what ctest has under those labels; LABELS is a regular expression.

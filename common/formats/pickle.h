@@ -144,6 +144,7 @@ struct pickle_extra {
     struct pickle_list states;   /* given by BUILD, in order */
     struct pickle_list appended; /* APPEND, APPENDS, ADDITEMS */
     struct pickle_dict items;    /* SETITEM, SETITEMS */
+    bool is_set;                 /* SETITEM or SETITEMS ran, were it for no item */
 };
 
 /* Remarks: taken by some loader, written by none. */

@@ -226,7 +226,7 @@ set_items(struct machine *m, struct pickle_items items)
     TRY(machine_need(m, 1));
     target = m->stack[m->top - 1];
     STOP_IF(items.count % 2 != 0, m, MALFORMED, "a key without a value");
-    if (items.count == 0) {
+    if (items.count == 0 && target.kind != PICKLE_CALL) {
         if (target.kind != PICKLE_DICT)
             machine_odd(m, PICKLE_ODD_TARGET);
         return OK;
@@ -237,6 +237,7 @@ set_items(struct machine *m, struct pickle_items items)
         return dict_add(m, target.is.dict, items);
     case PICKLE_CALL:
         TRY(pickle_extra_of(m, target.is.call, &extra));
+        extra->is_set = true;
         return dict_add(m, &extra->items, items);
     case PICKLE_LIST:
         return set_list_items(m, target.is.list, items);

@@ -390,12 +390,12 @@ note_trailing(struct round *r, const struct pickle *p, struct err *err)
 }
 
 static enum status
-judge_weights_only(struct safety_judge *s, const struct pickle *p, struct err *err)
+judge_weights_only(struct safety_judge *s, const struct pickle *p, bool is_legacy, struct err *err)
 {
     struct slice reason;
 
     s->has_main = true;
-    TRY(weights_only_judge(p, &s->in->arena, &s->needs, &reason, err));
+    TRY(weights_only_judge(p, is_legacy, &s->in->arena, &s->needs, &reason, err));
     if (s->refusal.length == 0)
         s->refusal = reason;
     return OK;
@@ -415,7 +415,7 @@ safety_add(struct safety_judge *s, const struct pickle *p, struct slice member,
 
         TRY(judge_nested(&r, &n, err));
     }
-    return role == SAFETY_MAIN ? judge_weights_only(s, p, err) : OK;
+    return role == SAFETY_EXTRA ? OK : judge_weights_only(s, p, role == SAFETY_LEGACY, err);
 }
 
 static int

@@ -10,8 +10,9 @@
 
 /* Who would run the pickle. */
 enum safety_role {
-    SAFETY_MAIN,  /* torch.load does: it decides weights_only */
-    SAFETY_EXTRA, /* another member, which a loader may open: only the safety counts */
+    SAFETY_MAIN,   /* torch.load does: it decides weights_only */
+    SAFETY_LEGACY, /* so, of the format before zips */
+    SAFETY_EXTRA,  /* another member, which a loader may open: only the safety counts */
 };
 
 struct safety_judge {

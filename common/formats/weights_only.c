@@ -33,6 +33,7 @@ struct judge {
     const struct pickle *pickle;
     struct arena *arena;
     struct vec *needs;
+    uint32_t id_parts;   /* of a persistent id */
     struct slice reason; /* the first */
 };
 
@@ -121,6 +122,8 @@ state_fits(const char *type, struct pickle_value state)
                pickle_as_int(state.is.items[1], &offset);
     if (strcmp(type, "torch.nn.parameter.Parameter") == 0)
         return state.kind == PICKLE_TUPLE && (state.count == 4 || state.count == 5);
+    if (strcmp(type, "bytes") == 0 || strcmp(type, "torch.layout") == 0)
+        return false; /* types that are not on the list themselves */
     if (strcmp(type, "collections.Counter") == 0)
         return is_nothing(state) || is_attributes(state);
     return is_nothing(state);
@@ -153,7 +156,7 @@ judge_filling(struct judge *j, const struct pickle_call *c, const char *type, st
         return OK;
     if (extra->appended.count > 0)
         REFUSE(j, err, "weights_only appends to lists only, not to a %s", type);
-    if (extra->items.count > 0 && !is_dict)
+    if (extra->is_set && !is_dict)
         REFUSE(j, err, "weights_only sets items of dict, OrderedDict and Counter only, not of a %s",
                type);
     for (size_t i = 0; i < extra->items.count; i++)
@@ -205,6 +208,8 @@ arguments_fit(const struct pickle_torch *row, struct pickle_value call)
         return true;
     if (strcmp(row->name, "collections.OrderedDict") == 0)
         return is_attributes(first);
+    if (strcmp(row->name, "builtins.bytearray") == 0)
+        return first.kind != PICKLE_STR || first.is_raw || pickle_argument_count(call) > 1;
     if (strcmp(row->name, "collections.Counter") == 0 || strcmp(row->name, "builtins.set") == 0) {
         struct pickle_items items;
 
@@ -258,7 +263,7 @@ judge_persistent(struct judge *j, const struct pickle_persistent *p, struct err 
     struct slice location;
     uint64_t elements;
 
-    if (p->id.kind != PICKLE_TUPLE || (p->id.count != 5 && p->id.count != 6) ||
+    if (p->id.kind != PICKLE_TUPLE || p->id.count != j->id_parts ||
         !pickle_is_text(part[0], "storage"))
         REFUSE(j, err, "a persistent id is no storage's");
     if (!is_storage_class(part[1]))
@@ -283,10 +288,10 @@ judge_rest(struct judge *j, struct err *err)
 }
 
 enum status
-weights_only_judge(const struct pickle *p, struct arena *arena, struct vec *needs,
+weights_only_judge(const struct pickle *p, bool is_legacy, struct arena *arena, struct vec *needs,
                    struct slice *ret_reason, struct err *err)
 {
-    struct judge j = {.pickle = p, .arena = arena, .needs = needs};
+    struct judge j = {.pickle = p, .arena = arena, .needs = needs, .id_parts = is_legacy ? 6 : 5};
 
     *ret_reason = (struct slice){0};
     TRY(judge_opcodes(&j, err));

@@ -8,7 +8,9 @@
 #include "common/base/vec.h"
 #include "common/formats/pickle.h"
 
-/* Add to needs (of struct slice) each global that add_safe_globals could allow. *ret_reason says why
+/* is_legacy: the pickle is of the format before zips, whose storages carry a view.
+ * Add to needs (of struct slice) each global that add_safe_globals could allow. *ret_reason says why
  * even that would not help; it is empty where it would, or where nothing is needed. */
-enum status weights_only_judge(const struct pickle *p, struct arena *arena, struct vec *needs,
-                               struct slice *ret_reason, struct err *err) MUST_CHECK;
+enum status weights_only_judge(const struct pickle *p, bool is_legacy, struct arena *arena,
+                               struct vec *needs, struct slice *ret_reason,
+                               struct err *err) MUST_CHECK;

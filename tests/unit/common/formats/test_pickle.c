@@ -1,5 +1,5 @@
 /* The machine as a whole: what it makes of well-formed pickles, and where and why it stops. The bytes
- * are opcodes by hand; real pickles of every protocol are in test_pickle_cases.c. */
+ * are opcodes by hand; those in tests/cases/pickle are what real programs wrote (make_pickle_cases.py). */
 #include "tests/support/pickle_fixture.h"
 #include "tests/support/unit.h"
 
@@ -566,6 +566,27 @@ START_TEST(pickle__survives_truncation_at_every_byte)
 }
 END_TEST
 
+static const char *const plain[] = {"0", "1", "2", "3", "4", "5"};
+
+START_TEST(pickle__reads_the_same_dict_in_every_protocol)
+{
+    CLEANUP(fixture_done) struct fixture f = {0};
+    char path[256];
+    struct slice bytes, want;
+
+    (void)snprintf(path, sizeof path, "%s/pickle/plain-%s.pkl", CASES_DIR, plain[_i]);
+    bytes = fixture_file(path);
+    (void)snprintf(path, sizeof path, "%s/pickle/plain-%s.txt", CASES_DIR, plain[_i]);
+    want = fixture_file(path);
+    fixture_run(&f, bytes);
+    ck_assert(f.pickle.is_complete);
+    ck_assert_str_eq(f.shown.bytes, want.at);
+    ck_assert_uint_eq(f.pickle.odd, 0);
+    free((void *)(uintptr_t)bytes.at);
+    free((void *)(uintptr_t)want.at);
+}
+END_TEST
+
 SUITE(pickle)
 {
     return suite_with(
@@ -585,5 +606,6 @@ SUITE(pickle)
         TEST(pickle__does_not_unfold_a_dag_of_two_to_the_fortieth),
         TEST(pickle__settles_a_hundred_thousand_keys_and_their_doubles),
         TEST(pickle__refers_to_a_ten_megabyte_int_without_copying_it),
-        TEST(pickle__survives_truncation_at_every_byte));
+        TEST(pickle__survives_truncation_at_every_byte),
+        LOOP(pickle__reads_the_same_dict_in_every_protocol, plain));
 }
