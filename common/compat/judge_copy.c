@@ -192,10 +192,9 @@ judge_copies(struct hearing *h, struct err *err)
 
         if (key >= FILLED_BY_ITSELF)
             continue;
-        if (h->s->keys[key].is_tensor)
-            TRY(copy_tensor(h, t, key, &casts, &fits, err));
-        else
-            TRY(copy_entry(h, t, key, &fits, err));
+        if (key != FILLED_WRONGLY)
+            TRY(h->s->keys[key].is_tensor ? copy_tensor(h, t, key, &casts, &fits, err)
+                                          : copy_entry(h, t, key, &fits, err));
         if (!fits)
             h->filled_by[t] = FILLED_BY_NONE;
     }

@@ -8,6 +8,7 @@
 /* What was guessed, by rule. */
 struct guesses {
     struct tally batches_tracked;
+    struct tally no_counter;
     struct tally weight_norm;
     struct tally spectral_norm;
     struct tally instance_norm;
@@ -50,6 +51,21 @@ guess_batches_tracked(struct hearing *h, uint32_t tensor, struct tally *tally)
         return;
     h->filled_by[tensor] = FILLED_BY_ITSELF;
     tally_add(tally, name);
+}
+
+/* Running statistics without num_batches_tracked on either side: a FrozenBatchNorm2d or the like. A
+ * BatchNorm whose counter was set to None would trip over the one that it puts in itself. */
+static void
+guess_no_counter(struct hearing *h, uint32_t tensor, struct tally *tally)
+{
+    struct slice name = h->m->tensors[tensor].name, path, leaf = split_leaf(name, &path);
+    int64_t version;
+
+    if (!slice_is(leaf, "running_mean") || (hearing_version(h, path, &version) && version >= 2))
+        return;
+    if (!expects(h, path, "num_batches_tracked", nothing, "") &&
+        hearing_key(h, hearing_name(h, path, "num_batches_tracked", nothing, "")) == UINT32_MAX)
+        tally_add(tally, name);
 }
 
 /* parametrizations.weight.original0 and original1, and no third: weight_norm, which takes weight_g and
@@ -145,6 +161,8 @@ tell(struct hearing *h, const struct guesses *guesses, struct err *err)
         {&guesses->batches_tracked,
          "is taken to be a BatchNorm's, which fills it by itself when the file has no versions or "
          "older ones"},
+        {&guesses->no_counter,
+         "is taken to belong to a module that never counts batches, such as a FrozenBatchNorm2d"},
         {&guesses->weight_norm,
          "is taken to be torch's weight_norm, which accepts the older weight_g and weight_v"},
         {&guesses->spectral_norm,
@@ -175,6 +193,7 @@ judge_by_guess(struct hearing *h, struct err *err)
 
     for (uint32_t t = 0; t < h->m->count; t++) {
         guess_batches_tracked(h, t, &guesses.batches_tracked);
+        guess_no_counter(h, t, &guesses.no_counter);
         TRY(guess_weight_norm(h, t, &guesses.weight_norm, err));
         TRY(guess_spectral_norm(h, t, &guesses.spectral_norm, err));
     }

@@ -117,12 +117,10 @@ upgrade_spectral(struct hearing *h, struct slice path, const struct spectral_nor
     if (!e->has_shape || (e->shape.rank == 1 &&
                           (e->shape.dims[0] == MANIFEST_ANY_DIM || e->shape.dims[0] == length)))
         return OK;
-    h->filled_by[tensor] = FILLED_BY_NONE;
-    if (keys->v != UINT32_MAX)
-        h->is_used[keys->v] = true;
+    h->filled_by[tensor] = FILLED_WRONGLY;
     return hearing_say(
         h, &h->errors, err,
-        "size mismatch for %.*s: what spectral_norm makes of this older file has %llu "
+        "size mismatch for \"%.*s\": what spectral_norm makes of this older file has %llu "
         "elements",
         SLICE_PRINT(name), (unsigned long long)length);
 }

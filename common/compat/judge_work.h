@@ -8,11 +8,14 @@
 #include "common/base/vec.h"
 #include "common/compat/judge.h"
 
+/* A module made a value that does not fit: it is not missing, and becomes FILLED_BY_NONE at the end. */
+#define FILLED_WRONGLY (UINT32_MAX - 2)
+
 struct hearing {
     const struct manifest *m;
     const struct state *s;
     struct arena *arena;
-    uint32_t *filled_by;   /* of each tensor: a key's index, or a FILLED_ value */
+    uint32_t *filled_by;   /* of each tensor: a key's index, or FILLED_… */
     bool *is_used;         /* of each key: it fills something, or is passed over in silence */
     struct vec missing;    /* struct slice */
     struct vec unexpected; /* struct slice */
