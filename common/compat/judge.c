@@ -296,9 +296,12 @@ settle_mismatches(const struct hearing *h, const struct vec *list,
                   const struct mismatch **ret_mismatches, size_t *ret_count, struct err *err)
 {
     struct named_mismatch *named = arena_alloc(h->arena, list->count, sizeof *named);
-    struct mismatch *mismatches = arena_alloc(h->arena, list->count, sizeof *mismatches);
+    struct mismatch *mismatches;
 
-    if (named == NULL || mismatches == NULL)
+    if (named == NULL)
+        return arena_fail(h->arena, err);
+    mismatches = arena_alloc(h->arena, list->count, sizeof *mismatches);
+    if (mismatches == NULL)
         return arena_fail(h->arena, err);
     for (size_t i = 0; i < list->count; i++) {
         struct mismatch mismatch = VEC_AT(list, struct mismatch, i);
@@ -471,8 +474,6 @@ judge(const struct manifest *m, const struct state *s, enum loader loader, struc
         .m = m,
         .s = s,
         .arena = arena,
-        .filled_by = arena_alloc(arena, m->count, sizeof *h.filled_by),
-        .is_used = arena_alloc(arena, s->count, sizeof *h.is_used),
         .missing = vec_of(sizeof(struct slice), cap),
         .unexpected = vec_of(sizeof(struct slice), cap),
         .errors = vec_of(sizeof(struct slice), cap),
@@ -484,7 +485,11 @@ judge(const struct manifest *m, const struct state *s, enum loader loader, struc
     };
     struct judgement j = {0};
 
-    if (h.filled_by == NULL || h.is_used == NULL)
+    h.filled_by = arena_alloc(arena, m->count, sizeof *h.filled_by);
+    if (h.filled_by == NULL)
+        return arena_fail(arena, err);
+    h.is_used = arena_alloc(arena, s->count, sizeof *h.is_used);
+    if (h.is_used == NULL)
         return arena_fail(arena, err);
     TRY(hear(&h, loader, &j, err));
     *ret_judgement = j;
