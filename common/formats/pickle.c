@@ -1,6 +1,6 @@
 /*
- * The machine itself: its loop, stack, marks and memo. The opcodes are in pickle_literals.c,
- * pickle_containers.c and pickle_objects.c, those of the stack here.
+ * The machine itself: its loop, stack, marks and memo. The opcodes are in pickle_numbers.c,
+ * pickle_texts.c, pickle_containers.c and pickle_objects.c, those of the stack here.
  *
  * Language: CPython's Lib/pickletools.py and Modules/_pickle.c, whose behaviour is meant where a
  * comment says "the loaders".
@@ -335,7 +335,8 @@ run(struct machine *m)
     struct pickle *out = m->out;
 
     set_table(table, stack_ops);
-    set_table(table, pickle_literals);
+    set_table(table, pickle_numbers);
+    set_table(table, pickle_texts);
     set_table(table, pickle_containers);
     set_table(table, pickle_objects);
     for (;;) {

@@ -46,7 +46,8 @@ struct machine_op {
 };
 
 /* The opcodes, by what they work on; each ends with a row without a function. */
-extern const struct machine_op pickle_literals[];
+extern const struct machine_op pickle_numbers[];
+extern const struct machine_op pickle_texts[];
 extern const struct machine_op pickle_containers[];
 extern const struct machine_op pickle_objects[];
 
@@ -105,6 +106,36 @@ machine_u32(struct machine *m, uint32_t *ret_value)
     TRY(machine_take(m, 4, &b));
     *ret_value = (uint32_t)b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;
     return OK;
+}
+
+/* A length that is signed on the wire. */
+static inline enum status
+machine_signed_length(struct machine *m, uint32_t *ret_length)
+{
+    TRY(machine_u32(m, ret_length));
+    STOP_IF(*ret_length > INT32_MAX, m, MALFORMED, "a negative length");
+    return OK;
+}
+
+/* The value of a hexadecimal digit; 16 for what is none. */
+static inline unsigned
+machine_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return (unsigned)(c - '0');
+    if (c >= 'a' && c <= 'f')
+        return (unsigned)(c - 'a') + 10;
+    if (c >= 'A' && c <= 'F')
+        return (unsigned)(c - 'A') + 10;
+    return 16;
+}
+
+/* A value that is a run of bytes. */
+static inline struct pickle_value
+machine_bytes(enum pickle_kind kind, struct slice s)
+{
+    return (struct pickle_value){
+        .kind = (uint8_t)kind, .count = (uint32_t)s.length, .is.bytes = s.at};
 }
 
 /* The text up to the next newline, which is taken, too. */

@@ -1,5 +1,6 @@
 #include "common/formats/safety.h"
 
+#include "tests/support/heap.h"
 #include "tests/support/pickle_fixture.h"
 #include "tests/support/unit.h"
 
@@ -417,6 +418,44 @@ START_TEST(safety__keeps_the_worst)
 }
 END_TEST
 
+/* Run and judge with the n-th allocation and all after it failing; false where none was left to fail. */
+static bool
+judge_without_memory(struct slice bytes, size_t successes)
+{
+    CLEANUP(judged_done) struct judged j = {.limits = limits_default()};
+    struct pickle p;
+    struct err err = {0};
+    enum status status;
+
+    j.budget = pickle_budget(&j.limits);
+    j.in.arena = arena_with_cap(j.limits.arena_bytes);
+    safety_begin(&j.judge, &j.in, &j.limits, &j.budget);
+    heap_fail_after(successes);
+    status = pickle_run(bytes, &j.budget, &j.in.arena, &p, &err);
+    if (status == OK)
+        status = safety_add(&j.judge, &p, slice_of("data.pkl"), SAFETY_MAIN, &err);
+    if (status == OK)
+        status = safety_end(&j.judge, &err);
+    heap_heal();
+    ck_assert(status == OK || status == ERR_NO_MEMORY);
+    ck_assert_int_eq(err.code, status);
+    return status != OK;
+}
+
+START_TEST(safety__survives_running_out_of_memory_anywhere)
+{
+    struct slice bytes = P(
+        "\x80\x02}(K\x01r\xff\xff\xff\x7fNK\x02NK\x03NK\x04NK\x05NK\x06NK\x07NK\x08NK\x09Nucmy\nA\n"
+        "ctorch.storage\n_load_from_bytes\nC\x0d"
+        "cos\nsystem\n)R\x85R\x87.");
+    size_t successes = 0;
+
+    while (judge_without_memory(bytes, successes))
+        successes++;
+    ck_assert_uint_gt(successes, 5);
+}
+END_TEST
+
 /* What real programs wrote: tests/interop/make_pickle_cases.py. */
 static const struct {
     const char *name;
@@ -502,6 +541,7 @@ SUITE(safety)
         TEST(safety__does_not_run_one_nested_pickle_over_and_over),
         TEST(safety__sorts_the_needs_and_names_each_once), TEST(safety__lets_the_container_refuse),
         TEST(safety__asks_weights_only_of_the_main_pickle_alone), TEST(safety__keeps_the_worst),
+        TEST(safety__survives_running_out_of_memory_anywhere),
         LOOP(safety__reads_and_judges_what_pytorch_saves, files),
         LOOP(safety__survives_each_file_cut_off_at_every_byte, files));
 }
