@@ -1,0 +1,133 @@
+/* The job kind "inspect": its key is a file set's digest. Every version that has those bytes settles
+ * with what was found. */
+#include <unistd.h>
+
+#include "common/base/attr.h"
+#include "common/base/mem.h"
+#include "server/jobs/jobs.h"
+#include "server/store/inspection_store.h"
+#include "server/store/version_store.h"
+
+/* The set's files, open. */
+struct opened {
+    struct inspector_file *files;
+    size_t count; /* that are open */
+};
+
+static void
+opened_done(struct opened *o)
+{
+    for (size_t i = 0; i < o->count; i++)
+        (void)close(o->files[i].fd);
+    mem_free(o->files);
+}
+
+static enum status
+open_files(const struct jobs_config *config, const struct digest *fileset, struct arena *arena,
+           struct opened *o, struct err *err)
+{
+    struct version_file *files;
+    size_t count;
+    uint64_t size;
+
+    TRY(version_store_fileset(config->store, fileset, arena, &files, &count, err));
+    o->files = mem_new(count, sizeof *o->files);
+    FAIL_IF(o->files == NULL, err, NO_MEMORY, 0, "out of memory");
+    for (size_t i = 0; i < count; i++) {
+        struct err why = {0};
+        enum status status =
+            blobs_open_file(config->blobs, &files[i].digest, &o->files[i].fd, &size, &why);
+
+        /* Not the same as a version that is gone: its bytes are. */
+        FAIL_IF(status == ERR_NOT_FOUND, err, IO, 0, "the bytes of %.*s are gone",
+                SLICE_PRINT(files[i].path));
+        if (status != OK) {
+            err_copy(err, &why);
+            return status;
+        }
+        o->files[i].path = files[i].path;
+        o->count = i + 1;
+    }
+    return OK;
+}
+
+static enum status
+parse_key(const struct job *job, struct digest *ret_fileset, struct err *err)
+{
+    FAIL_IF(!digest_parse(job->key, ret_fileset), err, INTERNAL, 0,
+            "job %lld has a key that is no digest", (long long)job->id);
+    return OK;
+}
+
+static enum status
+record(const struct jobs_config *config, const struct job *job, struct inspection_outcome *outcome,
+       struct err *err)
+{
+    CLEANUP(arena_done) struct arena arena = arena_with_cap(config->limits.arena_bytes);
+    struct inspection_recorded recorded = {0};
+
+    outcome->revision = INSPECTION_REVISION;
+    outcome->job_id = job->id;
+    outcome->job_fence = job->fence;
+    TRY(inspection_store_record(config->store, outcome, &config->limits, &arena, &recorded, err));
+    for (size_t i = 0; i < recorded.settled; i++) {
+        LOG(config->log, LOG_INFO, "inspected",
+            LOG_U64("version", (uint64_t)recorded.versions[i].id),
+            LOG_TEXT("state", version_state_name(recorded.versions[i].state)));
+        if (config->settled != NULL)
+            config->settled(config->context, recorded.versions[i].id);
+    }
+    return OK;
+}
+
+/* Whether the file itself is to blame, so that another try would end the same. */
+static bool
+is_final(enum status status)
+{
+    return status == ERR_TRUNCATED || status == ERR_MALFORMED || status == ERR_UNSUPPORTED ||
+           status == ERR_UNRECOGNIZED || status == ERR_LIMIT;
+}
+
+enum status
+job_inspect(const struct jobs_config *config, const struct job *job, struct err *err)
+{
+    CLEANUP(arena_done) struct arena arena = arena_with_cap(config->limits.arena_bytes);
+    CLEANUP(opened_done) struct opened opened = {0};
+    CLEANUP(inspection_done) struct inspection found = {0};
+    struct inspection_outcome outcome = {0};
+    struct err why = {0};
+    enum status status;
+
+    TRY(parse_key(job, &outcome.fileset, err));
+    status = open_files(config, &outcome.fileset, &arena, &opened, &why);
+    if (status == ERR_NOT_FOUND) /* its versions were deleted meanwhile */
+        return job_store_finish(config->store, job->id, job->fence, err);
+    if (status == OK)
+        status = inspector_run(config->inspector, opened.files, opened.count, &found, &why);
+    if (status != OK && !is_final(status)) {
+        err_copy(err, &why);
+        return status;
+    }
+    outcome.failure = status;
+    outcome.failure_text = slice_of(why.text);
+    outcome.found = status == OK ? &found : NULL;
+    return record(config, job, &outcome, err);
+}
+
+enum status
+job_inspect_give_up(const struct jobs_config *config, const struct job *job, const struct err *why,
+                    struct err *err)
+{
+    CLEANUP(inspection_done) struct inspection found = {
+        .arena = arena_with_cap(config->limits.arena_bytes),
+        .default_container = SIZE_MAX,
+        .safety = SAFETY_MALFORMED};
+    struct inspection_outcome outcome = {.failure = why->code};
+
+    TRY(parse_key(job, &outcome.fileset, err));
+    TRY(inspection_note(&found, &config->limits, FINDING_INSPECTOR_FAILED, (struct slice){0}, err,
+                        "after %u attempts: %s", job->attempts, why->text));
+    outcome.found = &found;
+    outcome.failure_text = slice_of(why->text);
+    return record(config, job, &outcome, err);
+}
