@@ -1,0 +1,36 @@
+#pragma once
+/*
+ * What the handlers work with: made by serve.c, lent to every request as request->app. Nothing in it
+ * changes after the start but what it points to.
+ */
+#include "common/base/limits.h"
+#include "server/blobs/blobs.h"
+#include "server/http/httpd.h"
+#include "server/inspector/inspector.h"
+#include "server/jobs/jobs.h"
+#include "server/store/store.h"
+#include "server/work/cache.h"
+
+struct app {
+    struct store *store;
+    struct blobs *blobs;
+    struct inspector *inspector;
+    struct jobs *jobs;
+    struct httpd *httpd; /* to signal those who wait; NULL until it serves */
+    struct log *log;
+    struct limits limits;
+    uint64_t wait_max_s; /* longest wait= that is granted */
+
+    struct cache *inspections; /* struct loaded, by version's inspection id */
+    struct cache *manifests;   /* struct parsed, by digest of the text */
+    struct cache *replies;     /* struct answered, by all that the answer depends on */
+};
+
+/* The key under which requests wait for a version to settle: "version/17". */
+struct wait_key {
+    char text[32];
+};
+struct wait_key app_wait_key(int64_t version_id);
+
+/* Wake them. Any thread. */
+void app_version_settled(struct app *app, int64_t version_id);
