@@ -4,11 +4,13 @@
 
 #include "server/cli/cli.h"
 #include "server/inspector/inspector.h"
+#include "server/serve.h"
 
 static const struct verb verbs[] = {
     {"compat", "would this checkpoint load into that architecture?", cli_compat},
     {"inspect", "read a checkpoint's structure", cli_inspect},
     {"scan", "is a checkpoint safe to load?", cli_scan},
+    {"serve", "run the registry", serve},
     {"version", "which version this is", cli_version},
 };
 

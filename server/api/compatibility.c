@@ -270,7 +270,8 @@ make_report(struct checking *c, const struct manifest *manifest, struct answered
 static enum status
 answer(struct checking *c, struct cache_item **ret_item, struct err *err)
 {
-    CLEANUP(loaded_release) struct cache_item *item = NULL; /* the manifest's, or the other version's */
+    CLEANUP(loaded_release)
+    struct cache_item *item = NULL; /* the manifest's, or the other version's */
     struct slice against = request_query(c->r, "against");
     const struct manifest *manifest;
     struct manifest of_version;
@@ -317,8 +318,8 @@ await(struct checking *c, struct reply *ret_reply, struct err *err)
 {
     uint64_t wait_s;
 
-    TRY(request_query_u64(c->r, "wait", WAIT_DEFAULT_S < c->app->wait_max_s ? WAIT_DEFAULT_S
-                                                                            : c->app->wait_max_s,
+    TRY(request_query_u64(c->r, "wait",
+                          WAIT_DEFAULT_S < c->app->wait_max_s ? WAIT_DEFAULT_S : c->app->wait_max_s,
                           0, c->app->wait_max_s, &wait_s, err));
     FAIL_IF(c->version.state == VERSION_OPEN || c->version.state == VERSION_REJECTED, err,
             NOT_READY, 0, "the version is %s", version_state_name(c->version.state));

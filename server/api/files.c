@@ -74,7 +74,8 @@ versions_file(const struct request *r, struct reply *ret_reply, struct err *err)
     int fd;
 
     TRY(version_of_request(r, &v, err));
-    FAIL_IF(v.state == VERSION_OPEN, err, NOT_READY, 0, "the version is open: nothing is certain of it");
+    FAIL_IF(v.state == VERSION_OPEN, err, NOT_READY, 0,
+            "the version is open: nothing is certain of it");
     TRY(find_file(&v, request_segment(r, "path"), &file, err));
     TRY(blobs_open_file(app->blobs, &file->digest, &fd, &size, err));
     set_download_headers(ret_reply, r);

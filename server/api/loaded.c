@@ -149,8 +149,7 @@ loaded_get(struct app *app, int64_t inspection_id, struct cache_item **ret_item,
 }
 
 enum status
-loaded_container(const struct loaded *loaded, struct slice path, size_t *ret_index,
-                 struct err *err)
+loaded_container(const struct loaded *loaded, struct slice path, size_t *ret_index, struct err *err)
 {
     CLEANUP(buf_done) struct buf there = buf_with_cap(200);
     const struct inspection *in = &loaded->in;

@@ -7,10 +7,10 @@
 #include "server/api/app.h"
 
 struct loaded {
-    struct inspection in;         /* structures and facts of every container */
-    const int64_t *container_ids; /* as the store knows them */
+    struct inspection in;          /* structures and facts of every container */
+    const int64_t *container_ids;  /* as the store knows them */
     const uint32_t *const *orders; /* of each container: its tensors in natural order */
-    struct slice summary;         /* in as JSON, without tensors */
+    struct slice summary;          /* in as JSON, without tensors */
 };
 
 /* Borrow; cache_release gives it back, and with it the cache_value, a const struct loaded. */

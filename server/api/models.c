@@ -73,8 +73,8 @@ models_get(const struct request *r, struct reply *ret_reply, struct err *err)
     struct app *app = r->app;
     struct model m;
 
-    TRY(model_store_get(app->store, request_segment(r, "ns"), request_segment(r, "model"),
-                        r->arena, &m, err));
+    TRY(model_store_get(app->store, request_segment(r, "ns"), request_segment(r, "model"), r->arena,
+                        &m, err));
     jw_object(&w);
     model_members(&w, &m);
     jw_object_end(&w);

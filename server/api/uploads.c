@@ -70,10 +70,10 @@ meet_taken_label(const struct request *r, struct uploading *u, const struct vers
                  struct reply *ret_reply, struct err *err)
 {
     bool is_equal = u->has_expected && digest_equal(&u->expected, &there->fileset);
-    bool differs = u->has_expected ? !is_equal
-                                   : r->has_length && !u->is_form &&
-                                         (there->file_count != 1 ||
-                                          there->files[0].size != r->length);
+    bool differs = u->has_expected
+                       ? !is_equal
+                       : r->has_length && !u->is_form &&
+                             (there->file_count != 1 || there->files[0].size != r->length);
 
     if (is_equal) {
         u->commit = (struct version_commit){.outcome = VERSION_REPEATED, .id = there->id};
@@ -236,8 +236,8 @@ compare(const struct request *r, struct uploading *u, struct err *err)
 static enum status
 commit(struct uploading *u, struct err *err)
 {
-    TRY(blobs_finish(u->sink, u->has_expected ? &u->expected : NULL, &u->file.digest,
-                     &u->file.size, err));
+    TRY(blobs_finish(u->sink, u->has_expected ? &u->expected : NULL, &u->file.digest, &u->file.size,
+                     err));
     for (int i = 0; i < COMMIT_TRIES; i++) {
         TRY(blobs_keep(u->sink, err));
         TRY(version_store_commit(u->app->store, &u->new, &u->commit, err));
@@ -274,7 +274,7 @@ uploads_answer(const struct request *r, const struct uploading *u, struct reply 
     TRY(version_loaded(u->app, &v, &item, err));
     version_json(&w, &v, item == NULL ? NULL : cache_value(item), VERSION_WHOLE);
     reply_header(ret_reply, "Location", "/v1/models/%.*s/%.*s/versions/%.*s",
-                     SLICE_PRINT(v.namespace), SLICE_PRINT(v.model), SLICE_PRINT(v.label));
+                 SLICE_PRINT(v.namespace), SLICE_PRINT(v.model), SLICE_PRINT(v.label));
     if (!is_new)
         reply_header(ret_reply, "Ckptd-Repeat", "1");
     reply_json(ret_reply, is_new ? 201 : 200, &out);

@@ -24,8 +24,7 @@ versions_list(const struct request *r, struct reply *ret_reply, struct err *err)
         CLEANUP(loaded_release) struct cache_item *item = NULL;
 
         TRY(version_loaded(app, &list.versions[i], &item, err));
-        version_json(&w, &list.versions[i], item == NULL ? NULL : cache_value(item),
-                     VERSION_ROW);
+        version_json(&w, &list.versions[i], item == NULL ? NULL : cache_value(item), VERSION_ROW);
     }
     jw_array_end(&w);
     json_next_page(r, &w, list.next, ret_reply);

@@ -118,10 +118,10 @@ enum status
 job_inspect_give_up(const struct jobs_config *config, const struct job *job, const struct err *why,
                     struct err *err)
 {
-    CLEANUP(inspection_done) struct inspection found = {
-        .arena = arena_with_cap(config->limits.arena_bytes),
-        .default_container = SIZE_MAX,
-        .safety = SAFETY_MALFORMED};
+    CLEANUP(inspection_done)
+    struct inspection found = {.arena = arena_with_cap(config->limits.arena_bytes),
+                               .default_container = SIZE_MAX,
+                               .safety = SAFETY_MALFORMED};
     struct inspection_outcome outcome = {.failure = why->code};
 
     TRY(parse_key(job, &outcome.fileset, err));

@@ -19,9 +19,9 @@ struct jobs_config {
     struct log *log;
     struct limits limits;
     unsigned workers;
-    unsigned attempts;      /* of one job, before it is given up */
-    unsigned retry_ms;      /* before the second attempt; doubled for each further one */
-    uint64_t lease_us;      /* renewed at a third of it */
+    unsigned attempts; /* of one job, before it is given up */
+    unsigned retry_ms; /* before the second attempt; doubled for each further one */
+    uint64_t lease_us; /* renewed at a third of it */
     void (*settled)(void *context, int64_t version_id); /* from a worker, after it is on disk */
     void *context;
 };

@@ -1,0 +1,285 @@
+/*
+ * ckptd serve. Up in this order: settings, the inspector's zygote (before any thread or open file),
+ * log, blobs, store, caches, pools, jobs, HTTP. Down in the reverse one.
+ */
+#include "server/serve.h"
+
+#include <errno.h>
+#include <malloc.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/base/attr.h"
+#include "common/base/mem.h"
+#include "server/api/api.h"
+#include "server/api/app.h"
+#include "server/cli/cli.h"
+#include "server/settings.h"
+
+enum { QUEUE_TASKS = 8192, DIRECTORY_MODE = 0700 };
+
+/* All that is alive, in the order in which it came up. */
+struct daemon {
+    struct settings settings;
+    struct inspector *inspector;
+    struct log *log;
+    struct blobs *blobs;
+    struct store *store;
+    struct pool *pools[ROUTE_POOL_COUNT];
+    struct jobs *jobs;
+    struct httpd *httpd;
+    struct app app;
+    char host[256]; /* of --public-url */
+};
+
+static void
+daemon_done(struct daemon *d)
+{
+    if (d->httpd != NULL)
+        httpd_stop(d->httpd, d->settings.drain_s * 1000);
+    d->app.httpd = NULL;
+    jobs_free(d->jobs);
+    for (size_t i = 0; i < ROUTE_POOL_COUNT; i++)
+        pool_free(d->pools[i]);
+    cache_free(d->app.replies);
+    cache_free(d->app.manifests);
+    cache_free(d->app.inspections);
+    store_free(d->store);
+    blobs_free(d->blobs);
+    inspector_free(d->inspector);
+    log_free(d->log);
+    settings_done(&d->settings);
+}
+
+static void
+settled(void *context, int64_t version_id)
+{
+    app_version_settled(context, version_id);
+}
+
+/* ---- up ---- */
+
+static struct limits
+limits_of(const struct settings *s)
+{
+    struct limits limits = limits_default();
+
+    limits.tensors = (size_t)s->tensors;
+    limits.manifest_bytes = (size_t)s->manifest_bytes;
+    return limits;
+}
+
+/* As many descriptors as the system grants: each connection, upload and read takes some. */
+static void
+raise_descriptors(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static enum status
+start_inspector(struct daemon *d, struct err *err)
+{
+    struct inspector_config config = inspector_config_default();
+
+    config.limits = d->app.limits;
+    config.wall_ms = (unsigned)d->settings.inspection_s * 1000;
+    config.cpu_seconds = (unsigned)d->settings.inspection_s;
+    return inspector_start(&config, &d->inspector, err);
+}
+
+static enum status
+start_storage(struct daemon *d, struct err *err)
+{
+    struct blobs_config blobs = blobs_config_default();
+    struct store_config store = store_config_default();
+
+    FAIL_IF(mkdir(d->settings.data, DIRECTORY_MODE) != 0 && errno != EEXIST, err, IO, 0,
+            "%s: the data directory cannot be made (error %d)", d->settings.data, errno);
+    blobs.directory = d->settings.data;
+    blobs.reserve_bytes = d->settings.reserve_bytes;
+    TRY(blobs_open(&blobs, &d->blobs, err));
+    store.directory = d->settings.data;
+    return store_open(&store, &d->store, err);
+}
+
+static enum status
+start_pools(struct daemon *d, struct err *err)
+{
+    const struct {
+        const char *name;
+        uint64_t threads;
+    } pools[ROUTE_POOL_COUNT] = {
+        [ROUTE_QUERY] = {"query", d->settings.query_threads},
+        [ROUTE_HEAVY] = {"heavy", d->settings.heavy_threads},
+        [ROUTE_IO] = {"io", d->settings.io_threads},
+    };
+
+    for (size_t i = 0; i < ROUTE_POOL_COUNT; i++)
+        TRY(pool_start(pools[i].name, (unsigned)pools[i].threads, QUEUE_TASKS, &d->pools[i], err));
+    return OK;
+}
+
+static enum status
+start_app(struct daemon *d, struct err *err)
+{
+    struct app *app = &d->app;
+
+    app->store = d->store;
+    app->blobs = d->blobs;
+    app->inspector = d->inspector;
+    app->log = d->log;
+    app->wait_max_s = d->settings.wait_max_s;
+    TRY(cache_new((size_t)d->settings.cache_bytes, &app->inspections, err));
+    TRY(cache_new((size_t)d->settings.cache_bytes, &app->manifests, err));
+    return cache_new((size_t)d->settings.cache_bytes, &app->replies, err);
+}
+
+static enum status
+start_jobs(struct daemon *d, struct err *err)
+{
+    struct jobs_config config = jobs_config_default();
+
+    config.store = d->store;
+    config.blobs = d->blobs;
+    config.inspector = d->inspector;
+    config.log = d->log;
+    config.limits = d->app.limits;
+    config.workers = (unsigned)d->settings.inspectors;
+    config.settled = settled;
+    config.context = &d->app;
+    TRY(jobs_start(&config, &d->jobs, err));
+    d->app.jobs = d->jobs;
+    return OK;
+}
+
+/* The host and port of --public-url, which clients then send as Host. */
+static enum status
+public_host(struct daemon *d, struct err *err)
+{
+    const char *url = d->settings.public_url, *start = strstr(url, "://");
+    size_t length;
+
+    if (url[0] == '\0')
+        return OK;
+    FAIL_IF(start == NULL, err, BAD_REQUEST, 0, "--public-url must begin with http:// or https://");
+    start += 3;
+    length = strcspn(start, "/");
+    FAIL_IF(length == 0 || length >= sizeof d->host, err, BAD_REQUEST, 0,
+            "--public-url has no host");
+    memcpy(d->host, start, length);
+    return OK;
+}
+
+static enum status
+start_http(struct daemon *d, struct err *err)
+{
+    const char *hosts[] = {NULL, NULL};
+    struct httpd_config config = {
+        .listen = d->settings.listen,
+        .hosts = hosts,
+        .routes = api_routes,
+        .route_count = api_route_count,
+        .log = d->log,
+        .app = &d->app,
+        .limits = httpd_limits_default(),
+    };
+
+    TRY(public_host(d, err));
+    if (d->host[0] != '\0')
+        hosts[0] = d->host;
+    for (size_t i = 0; i < ROUTE_POOL_COUNT; i++)
+        config.pools[i] = d->pools[i];
+    config.limits.upload_bytes = d->settings.upload_bytes;
+    config.limits.uploads = (unsigned)d->settings.uploads;
+    config.limits.connections = (unsigned)d->settings.connections;
+    TRY(httpd_start(&config, &d->httpd, err));
+    d->app.httpd = d->httpd;
+    return OK;
+}
+
+static enum status
+start(struct daemon *d, struct err *err)
+{
+    enum log_level level;
+
+    FAIL_IF(!log_level_parse(slice_of(d->settings.log_level), &level), err, BAD_REQUEST, 0,
+            "--log-level is debug, info, warning or error, not %s", d->settings.log_level);
+    d->app.limits = limits_of(&d->settings);
+    raise_descriptors();
+    TRY(start_inspector(d, err));
+    TRY(log_open(STDERR_FILENO, level, &d->log, err));
+    TRY(start_storage(d, err));
+    TRY(start_pools(d, err));
+    TRY(start_app(d, err));
+    TRY(start_jobs(d, err));
+    return start_http(d, err);
+}
+
+/* ---- and on ---- */
+
+/* Signals are taken by sigwait in this thread alone; all others are born with them blocked. */
+static void
+block_signals(sigset_t *ret_set)
+{
+    (void)sigemptyset(ret_set);
+    (void)sigaddset(ret_set, SIGTERM);
+    (void)sigaddset(ret_set, SIGINT);
+    (void)pthread_sigmask(SIG_BLOCK, ret_set, NULL);
+    (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGXFSZ, SIG_IGN);
+}
+
+static int
+run(struct daemon *d)
+{
+    struct err err = {0};
+    sigset_t signals;
+    int signal = 0;
+
+    block_signals(&signals);
+    if (start(d, &err) != OK) {
+        cli_complain("%s", err.text);
+        return err.code == ERR_BAD_REQUEST ? EXIT_USAGE : EXIT_NO;
+    }
+    LOG(d->log, LOG_INFO, "listening", LOG_TEXT("listen", d->settings.listen),
+        LOG_U64("port", httpd_port(d->httpd)), LOG_TEXT("data", d->settings.data),
+        LOG_TEXT("version", CKPTD_VERSION), LOG_TEXT("sandbox", inspector_sandbox(d->inspector)));
+    (void)sigwait(&signals, &signal);
+    LOG(d->log, LOG_INFO, "stopping", LOG_U64("signal", (uint64_t)signal));
+    return EXIT_DONE;
+}
+
+int
+serve(int argc, char **argv)
+{
+    struct daemon d = {0};
+    struct options o;
+    struct err err = {0};
+    int code;
+
+    if (!options_begin(&settings_usage, argc, argv, 0, 0, &o, &code))
+        return code;
+    if (options_has(&o, "--print-config")) {
+        if (settings_print(&o, &err) == OK)
+            return EXIT_DONE;
+        cli_complain("%s", err.text);
+        return EXIT_USAGE;
+    }
+    if (settings_read(&o, &d.settings, &err) != OK) {
+        cli_complain("%s", err.text);
+        return EXIT_USAGE;
+    }
+    /* A daemon of many threads: few heaps, so that memory comes back after large jobs. */
+    (void)mallopt(M_ARENA_MAX, 2);
+    code = run(&d);
+    daemon_done(&d);
+    return code;
+}
