@@ -45,7 +45,7 @@ as_root() {
         sudo "$@"
     else
         die "packages are missing and this user is neither root nor has sudo; as root, run:
-    apt-get install --no-install-recommends $(echo $missing)"
+    apt-get install --no-install-recommends$missing"
     fi
 }
 
