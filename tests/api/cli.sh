@@ -1,0 +1,102 @@
+#!/bin/sh
+# The command line as people use it: what each verb prints and its exit code.
+#
+#   sh tests/api/cli.sh build/dev/ckptd
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+ckptd=$(pwd)/${1:-build/dev/ckptd}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+passed=0
+failed=0
+demo=deploy/demo
+
+# check NAME EXIT PATTERN COMMAND…: the exit code, and a line of the output that matches.
+check() {
+    name=$1 want=$2 pattern=$3
+    shift 3
+    "$@" >"$work/out" 2>&1 </dev/null
+    got=$?
+    if [ "$got" = "$want" ] && grep -q -e "$pattern" "$work/out"; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        echo "not ok: $name: exit $got, wanted $want and a line like '$pattern'"
+        sed 's/^/    /' "$work/out" | head -n 15
+    fi
+}
+
+check 'no verb teaches' 3 'usage: ckptd VERB' "$ckptd"
+check '--help teaches' 0 'inspect' "$ckptd" --help
+check 'an unknown verb is named' 3 'no verb inspekt' "$ckptd" inspekt
+check 'version' 0 '^ckptd [0-9]' "$ckptd" version
+for verb in inspect scan compat serve; do
+    check "$verb --help" 0 "usage: ckptd $verb" "$ckptd" "$verb" --help
+done
+check 'an option is corrected' 3 'did you mean --json' "$ckptd" inspect --jso x
+check 'an option lacks its value' 3 'needs a value' "$ckptd" compat a b --format
+check 'an argument lacks' 3 'an argument is missing' "$ckptd" compat a
+
+printf '<!DOCTYPE html><html>404</html>' >"$work/page.pth"
+printf 'version https://git-lfs.github.com/spec/v1\noid sha256:0\n' >"$work/pointer.pth"
+: >"$work/empty.pth"
+head -c 1000 $demo/checkpoint.pth >"$work/cut.pth"
+printf '\010\0\0\0\0\0\0\0{}      ' >"$work/none.safetensors"
+check 'inspect reads' 0 'state_dict (weights)' "$ckptd" inspect $demo/checkpoint.pth
+check 'inspect as JSON' 0 '"format": "torch-zip"' "$ckptd" inspect --json $demo/checkpoint.pth
+check 'flags may stand anywhere' 0 '"containers"' "$ckptd" inspect $demo/checkpoint.pth --json
+check 'inspect of a page' 1 'HTML page' "$ckptd" inspect "$work/page.pth"
+check 'inspect of a pointer' 1 'git-lfs pointer' "$ckptd" inspect "$work/pointer.pth"
+check 'inspect of nothing' 1 'the file is empty' "$ckptd" inspect "$work/empty.pth"
+check 'inspect of a cut file' 1 'cut.pth: ' "$ckptd" inspect "$work/cut.pth"
+check 'inspect of no file' 3 'no such file' "$ckptd" inspect "$work/absent.pth"
+check 'inspect of a directory' 1 'regular file' "$ckptd" inspect "$work"
+check 'scan of a clean file' 0 'clean' "$ckptd" scan $demo/checkpoint.pth
+check 'scan as JSON' 0 '"safety": "clean"' "$ckptd" scan --json $demo/checkpoint.pth
+check 'scan of a page' 1 'malformed' "$ckptd" scan "$work/page.pth"
+check 'scan of no file' 3 'no such file' "$ckptd" scan "$work/absent.pth"
+
+check 'compat: it loads after a remap' 0 '^ckptd: .*strict_after_remap' \
+    "$ckptd" compat $demo/checkpoint.pth $demo/manifest.json
+check 'compat: but not as it is' 1 'need strict' \
+    "$ckptd" compat $demo/checkpoint.pth $demo/manifest.json --require strict
+check 'compat as JSON' 0 '"verdict": *"strict_after_remap"' \
+    "$ckptd" compat $demo/checkpoint.pth $demo/manifest.json --format json
+sed 's/"shape": \[3\]/"shape": [5]/; s/"shape": \[3, 32\]/"shape": [5, 32]/' $demo/manifest.json \
+    >"$work/other-head.json"
+check 'compat: another head' 1 'fc' "$ckptd" compat $demo/checkpoint.pth "$work/other-head.json"
+check 'compat: a checkpoint is a manifest' 0 'strict' \
+    "$ckptd" compat $demo/checkpoint.pth $demo/checkpoint.pth
+check 'compat writes the remap' 0 'strict_after_remap' \
+    "$ckptd" compat $demo/checkpoint.pth $demo/manifest.json --write-remap "$work/fix.remap"
+check 'and it is the one that a person would write' 0 '^module.{\*} -> {\*}$' cat "$work/fix.remap"
+check 'compat takes it back' 0 'strict_after_remap' \
+    "$ckptd" compat $demo/checkpoint.pth $demo/manifest.json --remap "$work/fix.remap"
+check 'compat of an unreadable file' 2 'HTML page' \
+    "$ckptd" compat "$work/page.pth" $demo/manifest.json
+check 'compat of no file' 3 'no such file' "$ckptd" compat "$work/absent" $demo/manifest.json
+check 'compat with no manifest' 3 'no such file' "$ckptd" compat $demo/checkpoint.pth "$work/absent"
+echo '{"a": [1], "a": [2]}' >"$work/twice.json"
+check 'compat with a bad manifest' 3 'twice' \
+    "$ckptd" compat $demo/checkpoint.pth "$work/twice.json"
+check 'compat with a level that is none' 3 'require is strict' \
+    "$ckptd" compat $demo/checkpoint.pth $demo/manifest.json --require perfect
+
+check 'settings have defaults' 0 '^listen .*127.0.0.1:8420 .*(default)' "$ckptd" serve --print-config
+check 'a flag wins' 0 '^data .*/flag .*(flag)' \
+    env CKPTD_DATA=/environment "$ckptd" serve --data /flag --print-config
+check 'the environment comes next' 0 '^data .*/environment .*(environment)' \
+    env CKPTD_DATA=/environment "$ckptd" serve --print-config
+printf 'data = /file\nreserve-bytes = 1GiB\n' >"$work/ckptd.ini"
+check 'then the file' 0 '^data .*/file .*(file)' \
+    "$ckptd" serve --config "$work/ckptd.ini" --print-config
+echo 'dat = /file' >"$work/wrong.ini"
+check 'a wrong line is named' 3 'unknown setting dat' \
+    "$ckptd" serve --config "$work/wrong.ini" --print-config
+check 'a wrong number is named' 3 '--uploads must be a number' \
+    "$ckptd" serve --uploads many --data "$work/data"
+check 'a wrong address is named' 3 'listen' \
+    "$ckptd" serve --listen nowhere --data "$work/data"
+
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]
