@@ -19,7 +19,12 @@
 #include "server/cli/cli.h"
 #include "server/settings.h"
 
-enum { QUEUE_TASKS = 8192, DIRECTORY_MODE = 0700 };
+enum {
+    QUEUE_TASKS = 8192,
+    DIRECTORY_MODE = 0700,
+    HOUSE_S = 5,
+    IDLE_MS = 30000, /* after which a cached thing goes */
+};
 
 /* All that is alive, in the order in which it came up. */
 struct daemon {
@@ -237,12 +242,23 @@ block_signals(sigset_t *ret_set)
     (void)signal(SIGXFSZ, SIG_IGN);
 }
 
+/* Now and then: let go of what nobody has asked for lately, and give the memory back. */
+static void
+keep_house(struct daemon *d)
+{
+    cache_age(d->app.inspections, IDLE_MS);
+    cache_age(d->app.manifests, IDLE_MS);
+    cache_age(d->app.replies, IDLE_MS);
+    mem_trim();
+}
+
 static int
 run(struct daemon *d)
 {
     struct err err = {0};
+    const struct timespec pause = {.tv_sec = HOUSE_S};
     sigset_t signals;
-    int signal = 0;
+    int signal;
 
     block_signals(&signals);
     if (start(d, &err) != OK) {
@@ -252,7 +268,8 @@ run(struct daemon *d)
     LOG(d->log, LOG_INFO, "listening", LOG_TEXT("listen", d->settings.listen),
         LOG_U64("port", httpd_port(d->httpd)), LOG_TEXT("data", d->settings.data),
         LOG_TEXT("version", CKPTD_VERSION), LOG_TEXT("sandbox", inspector_sandbox(d->inspector)));
-    (void)sigwait(&signals, &signal);
+    while ((signal = sigtimedwait(&signals, NULL, &pause)) < 0)
+        keep_house(d);
     LOG(d->log, LOG_INFO, "stopping", LOG_U64("signal", (uint64_t)signal));
     return EXIT_DONE;
 }

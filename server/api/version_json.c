@@ -1,21 +1,18 @@
 #include "server/api/version_json.h"
 
 #include <stdio.h>
-#include <time.h>
 
+#include "common/base/attr.h"
 #include "common/render/inspection_json.h"
+#include "server/work/clock.h"
 
 void
 json_time(struct json_writer *w, int64_t time_us)
 {
-    time_t seconds = (time_t)(time_us / 1000000);
-    struct tm tm = {0};
-    char text[64], whole[48];
+    CLEANUP(buf_done) struct buf text = buf_with_cap(64);
 
-    (void)gmtime_r(&seconds, &tm);
-    (void)strftime(whole, sizeof whole, "%Y-%m-%dT%H:%M:%S", &tm);
-    (void)snprintf(text, sizeof text, "%s.%06dZ", whole, (int)(time_us % 1000000));
-    jw_text(w, text);
+    clock_rfc3339(&text, time_us);
+    jw_slice(w, buf_slice_of(&text));
 }
 
 void

@@ -5,6 +5,7 @@
 #include <sys/random.h>
 
 #include "common/base/mem.h"
+#include "server/work/clock.h"
 
 enum {
     BUCKETS = 4096,
@@ -20,6 +21,7 @@ struct cache_item {
     uint64_t hash;
     void *value;
     size_t bytes;
+    uint64_t used_ms; /* when it was last lent */
     void (*free_value)(void *value);
     unsigned borrowers;
     bool is_kept; /* in the table; else it goes with its last borrower */
@@ -126,21 +128,27 @@ drop(struct cache *cache, struct cache_item *item)
     cache->stats.bytes -= item->bytes;
 }
 
+/* Drop the oldest; it is put on the list of the dead if nobody holds it. */
+static void
+drop_oldest(struct cache *cache, struct cache_item **dead)
+{
+    struct cache_item *item = cache->oldest;
+
+    drop(cache, item);
+    if (item->borrowers > 0)
+        return;
+    item->next_in_bucket = *dead;
+    *dead = item;
+}
+
 /* Make room; what nobody holds goes to the list of things to free outside the lock. */
 static struct cache_item *
 shrink(struct cache *cache)
 {
     struct cache_item *dead = NULL;
 
-    while (cache->stats.bytes > cache->cap_bytes && cache->oldest != NULL) {
-        struct cache_item *item = cache->oldest;
-
-        drop(cache, item);
-        if (item->borrowers > 0)
-            continue;
-        item->next_in_bucket = dead;
-        dead = item;
-    }
+    while (cache->stats.bytes > cache->cap_bytes && cache->oldest != NULL)
+        drop_oldest(cache, &dead);
     return dead;
 }
 
@@ -176,6 +184,7 @@ cache_get(struct cache *cache, struct slice key)
     item = find(cache, key, hash);
     if (item != NULL) {
         item->borrowers++;
+        item->used_ms = clock_ms();
         unlink_age(cache, item);
         link_newest(cache, item);
         cache->stats.hits++;
@@ -206,6 +215,7 @@ item_new(struct cache *cache, struct slice key, void *value, size_t bytes,
     item->bytes = bytes + key.length + ITEM_OVERHEAD_BYTES;
     item->free_value = free_value;
     item->borrowers = 1;
+    item->used_ms = clock_ms();
     return item;
 }
 
@@ -239,6 +249,19 @@ cache_put(struct cache *cache, struct slice key, void *value, size_t bytes,
         item_free(item);
     *ret_item = there != NULL ? there : item;
     return OK;
+}
+
+void
+cache_age(struct cache *cache, uint64_t unused_ms)
+{
+    struct cache_item *dead = NULL;
+    uint64_t now = clock_ms();
+
+    (void)pthread_mutex_lock(&cache->lock);
+    while (cache->oldest != NULL && now - cache->oldest->used_ms >= unused_ms)
+        drop_oldest(cache, &dead);
+    (void)pthread_mutex_unlock(&cache->lock);
+    free_all(dead);
 }
 
 void *

@@ -49,4 +49,7 @@ void *cache_value(const struct cache_item *item);
 /* Give back; NULL is fine. */
 void cache_release(struct cache_item *item);
 
+/* Drop what nobody has borrowed for so long, so that an idle daemon is a small one. */
+void cache_age(struct cache *cache, uint64_t unused_ms);
+
 struct cache_stats cache_stats(struct cache *cache);

@@ -119,6 +119,23 @@ START_TEST(cache__the_first_of_two_equal_keys_stays)
 }
 END_TEST
 
+START_TEST(cache__drops_what_nobody_has_used_for_long)
+{
+    struct cache *cache = new_cache();
+    struct cache_item *held = put(cache, "held", 1, 100);
+
+    cache_release(put(cache, "idle", 2, 100));
+    cache_age(cache, 60000);
+    ck_assert_uint_eq(cache_stats(cache).items, 2);
+    cache_age(cache, 0);
+    ck_assert_uint_eq(cache_stats(cache).items, 0);
+    ck_assert_int_eq(freed, 1);
+    cache_release(held);
+    ck_assert_int_eq(freed, 2);
+    cache_free(cache);
+}
+END_TEST
+
 static void *
 hammer(void *context)
 {
