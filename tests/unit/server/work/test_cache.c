@@ -172,5 +172,6 @@ SUITE(cache)
     return suite_with(
         "cache", TEST(cache__lends_what_was_put_in), TEST(cache__drops_what_was_used_longest_ago),
         TEST(cache__keeps_what_is_lent_alive), TEST(cache__lends_a_heavy_thing_without_keeping_it),
-        TEST(cache__the_first_of_two_equal_keys_stays), TEST(cache__may_be_used_by_many_threads));
+        TEST(cache__the_first_of_two_equal_keys_stays),
+        TEST(cache__drops_what_nobody_has_used_for_long), TEST(cache__may_be_used_by_many_threads));
 }
