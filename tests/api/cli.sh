@@ -95,7 +95,7 @@ check 'a wrong line is named' 3 'unknown setting dat' \
     "$ckptd" serve --config "$work/wrong.ini" --print-config
 check 'a wrong number is named' 3 '--uploads must be a number' \
     "$ckptd" serve --uploads many --data "$work/data"
-check 'a wrong address is named' 3 'listen' \
+check 'a wrong address is named' 3 'not an address' \
     "$ckptd" serve --listen nowhere --data "$work/data"
 
 echo "$passed passed, $failed failed"
