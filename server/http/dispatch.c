@@ -242,18 +242,24 @@ look_at_head(struct exchange *x, struct reply *reply, struct err *err)
     return check_body(x, err);
 }
 
-/* Under the lock. */
+/* Under the lock, which is let go of meanwhile: libmicrohttpd takes the response's own lock here, and
+ * holds it when it calls fill.c. */
 static enum MHD_Result
 queue_reply(struct exchange *x)
 {
+    struct MHD_Connection *connection = x->connection;
+    struct MHD_Response *response = x->response;
     enum MHD_Result result;
 
-    if (x->response == NULL)
+    if (response == NULL)
         return MHD_NO;
     conn_set(x->conn, CONN_BUSY);
-    result = MHD_queue_response(x->connection, (unsigned)x->status, x->response);
-    MHD_destroy_response(x->response);
     x->response = NULL;
+    x->is_queued = true;
+    pthread_mutex_unlock(&x->lock);
+    result = MHD_queue_response(connection, (unsigned)x->status, response);
+    MHD_destroy_response(response);
+    pthread_mutex_lock(&x->lock);
     return result;
 }
 

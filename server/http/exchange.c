@@ -39,6 +39,15 @@ exchange_ref(struct exchange *x)
     (void)atomic_fetch_add_explicit(&x->refs, 1, memory_order_relaxed);
 }
 
+/* Before the client can know of the reply, so that it may begin the next one at once. */
+static void
+uncount_upload(struct exchange *x)
+{
+    if (x->is_counted_upload)
+        (void)atomic_fetch_sub(&x->httpd->uploads, 1);
+    x->is_counted_upload = false;
+}
+
 void
 exchange_unref(struct exchange *x)
 {
@@ -55,9 +64,7 @@ exchange_unref(struct exchange *x)
     if (x->response != NULL)
         MHD_destroy_response(x->response);
     (void)atomic_fetch_sub(&h->body_memory, x->body_memory);
-    if (x->is_counted_upload)
-        (void)atomic_fetch_sub(&h->uploads, 1);
-    (void)pthread_mutex_destroy(&x->lock);
+    uncount_upload(x);
     pthread_mutex_lock(&h->table_lock);
     if (x->previous != NULL)
         x->previous->next = x->next;
@@ -134,7 +141,7 @@ exchange_continue(struct exchange *x, enum step step)
 void
 exchange_answer(struct exchange *x, struct MHD_Response *response, int status, uint64_t bytes)
 {
-    if (x->connection == NULL || x->is_abandoned || x->response != NULL) {
+    if (x->connection == NULL || x->is_abandoned || x->response != NULL || x->is_queued) {
         MHD_destroy_response(response);
         return;
     }
@@ -142,6 +149,7 @@ exchange_answer(struct exchange *x, struct MHD_Response *response, int status, u
     x->status = status;
     x->reply_bytes = bytes;
     x->phase = PHASE_REPLY;
+    uncount_upload(x);
     exchange_resume(x);
 }
 

@@ -76,7 +76,7 @@ struct exchange {
     bool is_suspended;
     bool is_head_call_due; /* the next call repeats the first one */
     bool is_abandoned;     /* answered without waiting for the step */
-    bool is_counted_out;   /* in the log and the statistics */
+    bool is_queued;        /* libmicrohttpd has the reply */
     uint64_t deadline_ms;  /* of a suspension; 0: none */
     struct MHD_Response *response;
     int status;

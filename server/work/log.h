@@ -40,8 +40,8 @@ struct log_field {
 struct log;
 
 /* Write lines of at least this level to fd, which stays the caller's. */
-enum status
-log_open(int fd, enum log_level least, struct log **ret_log, struct err *err) MUST_CHECK;
+enum status log_open(int fd, enum log_level least, struct log **ret_log,
+                     struct err *err) MUST_CHECK;
 void log_free(struct log *log);
 
 void log_line(struct log *log, enum log_level level, const char *msg,

@@ -26,13 +26,21 @@ struct unit_test {
     suite_of((name), (const struct unit_test[]){__VA_ARGS__}, \
              sizeof((const struct unit_test[]){__VA_ARGS__}) / sizeof(struct unit_test))
 
+/* The same with something that is set up before each test and torn down after it. */
+#define suite_around(name, setup, teardown, ...) \
+    suite_of_fixture((name), (setup), (teardown), (const struct unit_test[]){__VA_ARGS__}, \
+                     sizeof((const struct unit_test[]){__VA_ARGS__}) / sizeof(struct unit_test))
+
 static inline Suite *
-suite_of(const char *name, const struct unit_test *tests, size_t count)
+suite_of_fixture(const char *name, SFun setup, SFun teardown, const struct unit_test *tests,
+                 size_t count)
 {
     Suite *suite = suite_create(name);
     TCase *cases = tcase_create(name);
 
     tcase_set_timeout(cases, 60);
+    if (setup != NULL)
+        tcase_add_checked_fixture(cases, setup, teardown);
     for (size_t i = 0; i < count; i++) {
         if (tests[i].rounds > 0)
             tcase_add_loop_test(cases, tests[i].test, 0, tests[i].rounds);
@@ -41,4 +49,10 @@ suite_of(const char *name, const struct unit_test *tests, size_t count)
     }
     suite_add_tcase(suite, cases);
     return suite;
+}
+
+static inline Suite *
+suite_of(const char *name, const struct unit_test *tests, size_t count)
+{
+    return suite_of_fixture(name, NULL, NULL, tests, count);
 }
