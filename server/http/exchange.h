@@ -124,6 +124,7 @@ struct park {
     pthread_mutex_t lock;
     struct exchange *first;
     unsigned count;
+    uint64_t soonest_ms; /* when the reaper looks at them next; UINT64_MAX: not at all */
     uint64_t signals;
     uint64_t newest[PARK_BUCKETS];
 };

@@ -21,6 +21,7 @@ void
 park_init(struct park *p)
 {
     (void)pthread_mutex_init(&p->lock, NULL);
+    p->soonest_ms = UINT64_MAX;
 }
 
 uint64_t
@@ -37,7 +38,7 @@ park_mark(struct park *p)
 bool
 park_add(struct park *p, struct exchange *x, struct slice key, uint64_t wait_ms)
 {
-    bool is_missed;
+    bool is_missed, is_soonest = false;
 
     x->park_key_hash = hash_key(key);
     x->park_until_ms = clock_ms() + wait_ms;
@@ -52,8 +53,13 @@ park_add(struct park *p, struct exchange *x, struct slice key, uint64_t wait_ms)
             p->first->park_previous = x;
         p->first = x;
         p->count++;
+        is_soonest = x->park_until_ms < p->soonest_ms;
+        if (is_soonest)
+            p->soonest_ms = x->park_until_ms;
     }
     pthread_mutex_unlock(&p->lock);
+    if (is_soonest)
+        reaper_wake(x->httpd); /* it sleeps until a later time */
     return !is_missed;
 }
 
@@ -154,6 +160,7 @@ park_expire(struct httpd *h, bool all)
         x->park_next = leaving;
         leaving = x;
     }
+    p->soonest_ms = soonest;
     pthread_mutex_unlock(&p->lock);
     wake_list(leaving, true);
     return soonest;

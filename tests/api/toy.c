@@ -479,7 +479,11 @@ response_header(const struct response *r, const char *name, char value[256])
         line += length + 1;
         while (*line == ' ')
             line++;
-        (void)snprintf(value, 256, "%.*s", (int)strcspn(line, "\r\n"), line);
+        length = strcspn(line, "\r\n");
+        if (length > 255)
+            length = 255;
+        memcpy(value, line, length);
+        value[length] = '\0';
         return value;
     }
     return value;
