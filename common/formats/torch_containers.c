@@ -160,6 +160,34 @@ add_pair(struct walk *w, const struct pickle_pair *pair, struct err *err)
     return add_entry(w, pair->value, name, answer == TORCH_BROKEN, err);
 }
 
+/* torch.nn.utils.spectral_norm keeps versions of its own in a module's row, one a parameter:
+ * {"spectral_norm": {"weight.version": 1}}. */
+static enum status
+add_spectral_versions(struct walk *w, struct slice module, struct pickle_value row, struct err *err)
+{
+    const struct pickle_value *versions = pickle_get(row, "spectral_norm");
+    const struct slice suffix = slice_of(".version");
+    struct pickle_pairs pairs;
+    bool is_mapping = false;
+
+    if (versions == NULL)
+        return OK;
+    TRY(torch_value_pairs(*versions, w->r->scratch, &is_mapping, &pairs, err));
+    for (size_t i = 0; is_mapping && i < pairs.count && take_step(w); i++) {
+        struct module_version v = {0};
+        struct slice name;
+
+        if (!pickle_text(pairs.at[i].key, &name) || !slice_ends(name, suffix))
+            continue;
+        name.length -= suffix.length;
+        TRY(arena_printf(&w->r->in->arena, &v.module, err, "%.*s:spectral_norm.%.*s",
+                         SLICE_PRINT(module), SLICE_PRINT(name)));
+        v.has_version = pickle_as_int(pairs.at[i].value, &v.version);
+        TRY(builder_version(&w->builder, &v, err));
+    }
+    return OK;
+}
+
 /* state_dict() hangs the modules' versions onto the dict as an attribute. */
 static enum status
 add_versions(struct walk *w, struct pickle_value dict, struct err *err)
@@ -184,6 +212,7 @@ add_versions(struct walk *w, struct pickle_value dict, struct err *err)
         told = pickle_get(pairs.at[i].value, "version");
         v.has_version = told != NULL && pickle_as_int(*told, &v.version);
         TRY(builder_version(&w->builder, &v, err));
+        TRY(add_spectral_versions(w, v.module, pairs.at[i].value, err));
     }
     return OK;
 }

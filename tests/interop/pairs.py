@@ -24,6 +24,7 @@ import sys
 import tempfile
 import warnings
 
+import safetensors.torch
 import torch
 import torch.nn.utils.prune
 from torch import nn
@@ -597,13 +598,18 @@ def read_messages(answer, lines):
 
 def load(model, state, strict, loader):
     if loader == "safetensors":
-        from safetensors.torch import load_model, save_file
-
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "model.safetensors")
-            save_file({key: value.contiguous() for key, value in state.items()}, path)
-            return load_model(model, path, strict=strict)
+            save(state, path, loader)
+            return safetensors.torch.load_model(model, path, strict=strict)
     return model.load_state_dict(state, strict=strict)
+
+
+def save(state, path, loader):
+    if loader == "safetensors":
+        safetensors.torch.save_file({key: value.contiguous() for key, value in state.items()}, path)
+    else:
+        torch.save(state, path)
 
 
 # ---- What ckptd is told --------------------------------------------------------------------------
@@ -691,14 +697,15 @@ def run_driver(driver, cases):
 
 def run_ckptd(binary, folder, case, state):
     """From a real file; None where torch cannot save it."""
-    path, manifest = os.path.join(folder, "state.pth"), os.path.join(folder, "manifest.json")
+    path, manifest = os.path.join(folder, "state"), os.path.join(folder, "manifest.json")
     try:
-        torch.save(state, path)
+        save(state, path, case["loader"])
     except Exception:
         return None
     with open(manifest, "w", encoding="utf-8") as out:
         out.write(ckptd.dump(case["manifest"]))
     command = [binary, "compat", path, manifest, "--format", "json", "--infer", "none", "--limit", "100000"]
+    command += ["--loader", case["loader"]]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode not in (0, 1, 2):
         return {"failed": done.stderr}
@@ -776,7 +783,7 @@ def report_failures(failures):
 
 def run(options):
     driver = os.path.join(options.build, "tests", "judge_cases")
-    binary = os.path.join(options.build, "server", "ckptd")
+    binary = os.path.join(options.build, "ckptd")
     binary = binary if os.path.exists(binary) and not options.no_ckptd else None
     made = [make_case(options.seed * 1000003 + i) for i in range(options.pairs)]
     cases = [case for case, _ in made]
@@ -785,7 +792,7 @@ def run(options):
     with tempfile.TemporaryDirectory() as folder:
         for (case, state), mine, guess in zip(made, ours, guessed):
             checks = [("judge", compare(case, mine)), ("without modules", unsound(case, guess))]
-            if binary is not None and case["loader"] == "torch":
+            if binary is not None:
                 answer = run_ckptd(binary, folder, case, state)
                 if answer is not None:
                     from_files += 1
