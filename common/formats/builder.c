@@ -157,8 +157,11 @@ make_placement(struct builder *b, struct container *c, struct err *err)
     places = arena_alloc(&b->in->arena, b->tensors.count, sizeof *places);
     if (places == NULL)
         return arena_fail(&b->in->arena, err);
-    for (size_t i = 0; i < b->tensors.count; i++)
-        places[i] = VEC_AT(&b->tensors, struct built_tensor, i).place;
+    for (size_t i = 0; i < b->tensors.count; i++) {
+        const struct place *p = &VEC_AT(&b->tensors, struct built_tensor, i).place;
+
+        places[i] = p->has_bytes ? *p : (struct place){0}; /* a view of nothing says nothing */
+    }
     c->placement.places = places;
     return OK;
 }

@@ -262,9 +262,11 @@ def dtypes():
     tensors["complex32"] = torch.zeros(3, dtype=torch.complex64).to(torch.complex32)
     state("dtypes", saved(tensors), findings=[])
     part = torch.tensor([1 + 2j, 3 - 4j])
-    state("conjugate", saved({"conj": part.conj(), "neg": torch.tensor([1j, 2j]).conj().imag,
-                              "plain": torch.zeros(1)}),
-          findings=[finding("tensor.odd", "conj"), finding("tensor.odd", "neg")])
+    case("conjugate", saved({"conj": part.conj(), "neg": torch.tensor([1j, 2j]).conj().imag,
+                             "plain": torch.zeros(1)}), container="",
+         tensors=[{"name": "conj", "dtype": "complex64", "shape": [2]},
+                  {"name": "neg", "dtype": "float32", "shape": [2]}, {"name": "plain"}],
+         findings=[finding("tensor.odd", "conj"), finding("tensor.odd", "neg")])
     quantized = {
         "by_tensor": torch.quantize_per_tensor(torch.ones(2, 2), 0.5, 1, torch.qint8),
         "by_channel": torch.quantize_per_channel(torch.ones(2, 2), torch.ones(2), torch.zeros(2), 0,

@@ -6,6 +6,7 @@
 #include "common/base/mem.h"
 #include "common/formats/format.h"
 #include "common/render/inspection_json.h"
+#include "common/structure/record.h"
 #include "tests/support/json_subset.h"
 #include "tests/support/unit.h"
 
@@ -134,6 +135,25 @@ show(struct buf *out, const struct inspection *in)
     ck_assert_int_eq(buf_check(out, NULL), OK);
 }
 
+/* What an inspector's process answers must arrive as it was sent. */
+static void
+check_record(const char *name, const struct inspection *in)
+{
+    CLEANUP(buf_done) struct buf once = buf_with_cap(FILE_BYTES_MAX);
+    CLEANUP(buf_done) struct buf twice = buf_with_cap(FILE_BYTES_MAX);
+    CLEANUP(inspection_done) struct inspection back = {0};
+    struct limits limits = limits_default();
+    struct err err = {0};
+
+    record_add_inspection(&once, in);
+    ck_assert_int_eq(buf_check(&once, NULL), OK);
+    ck_assert_msg(record_read_inspection(buf_slice_of(&once), &limits, &back, &err) == OK,
+                  "%s: its record is refused: %s", name, err.text);
+    record_add_inspection(&twice, &back);
+    ck_assert_msg(slice_equal(buf_slice_of(&once), buf_slice_of(&twice)),
+                  "%s: its record changes on the way", name);
+}
+
 /* ---- the cases ---- */
 
 static bool
@@ -148,9 +168,10 @@ check_case(const char *name)
 
     ck_assert_msg(read_file(name, "input.pt", &input) && read_file(name, "expect.json", &wanted),
                   "%s: its files cannot be read", name);
-    if (inspect(buf_slice_of(&input), &in, &err) == OK)
+    if (inspect(buf_slice_of(&input), &in, &err) == OK) {
+        check_record(name, &in);
         show(&found, &in);
-    else
+    } else
         buf_printf(&found, "{\"error\": \"%s\"}", err_problem_type(err.code));
     if (subset_of(&subset, buf_slice_of(&wanted), buf_slice_of(&found)))
         return true;
