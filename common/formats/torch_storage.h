@@ -17,7 +17,7 @@ struct torch_storage {
     enum dtype dtype;      /* its class's element type; UINT8 where it is untyped */
     uint64_t elements;     /* of dtype, as the pickle tells */
     uint64_t bytes;        /* the same, in bytes */
-    uint64_t number;       /* the container's: equal for equal keys, never 0 */
+    uint64_t number;       /* the container's: equal for equal keys, never 0, bit 62 clear */
     bool has_bytes;        /* place is known: all but first_element and strides */
     struct place place;
 };

@@ -199,7 +199,9 @@ read_view(struct rebuild *b, enum dtype dtype, struct pickle_value flags, struct
         return OK;
     }
     b->t.tensor.dtype = dtype != DTYPE_UNKNOWN ? dtype : s.dtype;
-    b->t.storage = s.number;
+    /* torch.save gives one key to all storages without bytes, which have no address to differ in. */
+    if (s.bytes > 0)
+        b->t.storage = s.number;
     b->t.place = s.place;
     b->t.place.has_bytes = s.has_bytes;
     if (!pickle_as_u64(argument(b, 1), &b->t.place.first_element)) {
@@ -544,6 +546,9 @@ torch_tensor_read(struct torch_reader *r, struct pickle_value v, struct slice na
         b.t.tensor.dtype = b.dtype;
         b.t.place.has_bytes = false; /* it is cast when it is loaded */
     }
+    /* Without a storage that can be shared, the same object is the same tensor. */
+    if (b.t.storage == 0)
+        b.t.storage = (v.is.call->offset + 1) | UINT64_C(1) << 62;
     *ret_tensor = b.t;
     *ret_answer = TORCH_TENSOR;
     return OK;

@@ -223,7 +223,7 @@ key_hash(struct slice key)
 
     for (size_t i = 0; i < key.length; i++)
         hash = (hash ^ (unsigned char)key.at[i]) * UINT64_C(0x100000001b3);
-    return hash | UINT64_C(1) << 63;
+    return (hash >> 2) | UINT64_C(1) << 63; /* the members' numbers lie below, bit 62 is clear */
 }
 
 static enum status

@@ -248,6 +248,10 @@ def aliases():
                   "other": torch.zeros(3, 4), "also": weight.view(3, 4)})
     state("tied-and-viewed", data, aliases=[
         {"tied": False, "names": ["also", "embed", "head", "row", "turned"]}])
+    nothing, sparse = torch.zeros(0), torch.eye(2).to_sparse()
+    state("tied-without-bytes", saved({"a": nothing, "b": torch.zeros(0), "c": nothing, "d": sparse,
+                                       "e": sparse}),
+          aliases=[{"tied": True, "names": ["a", "c"]}, {"tied": True, "names": ["d", "e"]}])
     state("tied", saved({"b": weight, "a": weight}), aliases=[{"tied": True, "names": ["a", "b"]}])
 
 
