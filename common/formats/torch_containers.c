@@ -224,10 +224,16 @@ clear(struct walk *w)
     builder_begin(&w->builder, w->r->in, w->r->limits);
 }
 
-/* The builder's container is full: append it, unless there are too many. */
+/* The builder's container is full: append it, unless there are too many. Paths can be alike where keys
+ * have dots in them, or are numbers here and texts there: then the first is it. */
 static enum status
 finish(struct walk *w, struct slice path, enum container_kind kind, struct err *err)
 {
+    if (inspection_container(w->r->in, path) != NULL) {
+        clear(w);
+        return inspection_note(w->r->in, w->r->limits, FINDING_KEY_ODD, path, err,
+                               "a second state dict at the same path; it is left out");
+    }
     if (w->r->in->container_count < w->r->limits->containers)
         return builder_finish(&w->builder, path, kind, err);
     clear(w);

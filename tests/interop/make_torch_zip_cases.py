@@ -212,6 +212,9 @@ def containers():
         metadata={"epoch": 3, "global_step": 12, "pytorch-lightning_version": "2.4.0",
                   "hyper_parameters": {"lr": 0.1, "layers": [1, 2]}, "has_optimizer": True,
                   "has_scheduler": True})
+    case("one-path-twice", saved({"a": {"b": dict(SMALL)}, "a.b": {"w": torch.zeros(1)}, "": dict(SMALL)}),
+         container="a.b", containers=[{"path": "a.b", "tensors": 1}],
+         findings=[finding("state-dict.odd-key", ""), finding("state-dict.odd-key", "a.b")])
     case("random-state-beside", saved({"model": sd, "rng_state": torch.get_rng_state()[:64].clone(),
                                        "iteration": 7}),
          container="model", containers=[{"path": "", "kind": "weights", "tensors": 1},
