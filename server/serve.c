@@ -17,6 +17,8 @@
 #include "server/api/api.h"
 #include "server/api/app.h"
 #include "server/cli/cli.h"
+#include "server/inspector/inspector.h"
+#include "server/jobs/jobs.h"
 #include "server/settings.h"
 
 enum {
@@ -57,6 +59,12 @@ daemon_done(struct daemon *d)
     inspector_free(d->inspector);
     log_free(d->log);
     settings_done(&d->settings);
+}
+
+static void
+wake_jobs(void *context)
+{
+    jobs_wake(context);
 }
 
 static void
@@ -139,7 +147,7 @@ start_app(struct daemon *d, struct err *err)
 
     app->store = d->store;
     app->blobs = d->blobs;
-    app->inspector = d->inspector;
+    app->sandbox = inspector_sandbox(d->inspector);
     app->log = d->log;
     app->wait_max_s = d->settings.wait_max_s;
     TRY(cache_new((size_t)d->settings.cache_bytes, &app->inspections, err));
@@ -161,7 +169,8 @@ start_jobs(struct daemon *d, struct err *err)
     config.settled = settled;
     config.context = &d->app;
     TRY(jobs_start(&config, &d->jobs, err));
-    d->app.jobs = d->jobs;
+    d->app.wake_jobs = wake_jobs;
+    d->app.wake_context = d->jobs;
     return OK;
 }
 

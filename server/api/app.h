@@ -6,16 +6,15 @@
 #include "common/base/limits.h"
 #include "server/blobs/blobs.h"
 #include "server/http/httpd.h"
-#include "server/inspector/inspector.h"
-#include "server/jobs/jobs.h"
 #include "server/store/store.h"
 #include "server/work/cache.h"
 
 struct app {
     struct store *store;
     struct blobs *blobs;
-    struct inspector *inspector;
-    struct jobs *jobs;
+    void (*wake_jobs)(void *context); /* a job was queued: look at once */
+    void *wake_context;
+    const char *sandbox; /* what inspectors are confined by, in words */
     struct httpd *httpd; /* to signal those who wait; NULL until it serves */
     struct log *log;
     struct limits limits;

@@ -35,7 +35,7 @@ write_details(struct json_writer *w, struct app *app, const struct version_count
     struct store_stats store = store_stats(app->store);
 
     write_counts(w, counts);
-    jw_pair_text(w, "sandbox", inspector_sandbox(app->inspector));
+    jw_pair_text(w, "sandbox", app->sandbox);
     jw_pair_u64(w, "free_bytes", blobs.free_bytes);
     jw_pair_u64(w, "reserved_bytes", blobs.reserved_bytes);
     jw_pair_u64(w, "uploads", blobs.sinks);

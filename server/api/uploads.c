@@ -252,7 +252,7 @@ commit(struct uploading *u, struct err *err)
             "?if_exists=new",
             SLICE_PRINT(u->new.namespace), SLICE_PRINT(u->new.model), SLICE_PRINT(u->new.label));
     if (u->commit.has_job)
-        jobs_wake(u->app->jobs);
+        u->app->wake_jobs(u->app->wake_context);
     return OK;
 }
 
