@@ -40,6 +40,7 @@ fuzz-build   1  all    600  build fuzz
 fuzz         1  all    900  search_inputs
 venv         2  all    900  python_venv
 weights-only 2  all    300  weights_only_answers
+pairs        2  all    600  pairs_with_pytorch
 END
 }
 
@@ -55,6 +56,15 @@ weights_only_answers() {
     cmake --build --preset dev -j "$JOBS" --target pickle_verdict >&2
     verdict=$(find build/dev -name pickle_verdict -type f -perm -u+x)
     "$CKPTD_PYTHON" tests/interop/check_weights_only.py "$verdict"
+}
+
+# Random models and checkpoints, loaded by PyTorch and judged by ckptd.
+pairs_with_pytorch() {
+    cmake --build --preset dev -j "$JOBS" --target judge_cases ckptd >&2
+    case $CKPTD_LEVEL in
+    deep) "$CKPTD_PYTHON" tests/interop/pairs.py --build build/dev --deep ;;
+    *) "$CKPTD_PYTHON" tests/interop/pairs.py --build build/dev ;;
+    esac
 }
 
 # tests PRESET LABELS: what ctest has under those labels; LABELS is a regular expression.

@@ -5,6 +5,8 @@
 #include "common/base/num.h"
 #include "common/base/utf8.h"
 
+enum { FEW_KEYS = 8 };
+
 /* What may come next. */
 enum state {
     STATE_VALUE,
@@ -122,21 +124,26 @@ parse_escape(struct json *j, struct buf *text, struct err *err)
 static enum status
 skip_plain(struct json *j, struct err *err)
 {
-    while (j->at < j->input.length) {
-        uint8_t c = (uint8_t)j->input.at[j->at];
+    const char *input = j->input.at;
+    size_t at = j->at, end = j->input.length;
+
+    while (at < end) {
+        uint8_t c = (uint8_t)input[at];
         uint32_t code;
         size_t length = 1;
 
-        if (c == '"' || c == '\\')
+        if (c == '"' || c == '\\') {
+            j->at = at;
             return OK;
-        FAIL_IF(c < 0x20, err, BAD_JSON, j->at, "a control character in a string");
-        if (c >= 0x80) {
-            length = utf8_next(slice_from(j->input, j->at), &code);
-            FAIL_IF(length == 0, err, BAD_JSON, j->at, "a string that is not UTF-8");
         }
-        j->at += length;
+        FAIL_IF(c < 0x20, err, BAD_JSON, at, "a control character in a string");
+        if (c >= 0x80) {
+            length = utf8_next(slice_from(j->input, at), &code);
+            FAIL_IF(length == 0, err, BAD_JSON, at, "a string that is not UTF-8");
+        }
+        at += length;
     }
-    FAIL(err, BAD_JSON, j->at, "a string without its closing quote");
+    FAIL(err, BAD_JSON, at, "a string without its closing quote");
 }
 
 /* A string with escapes, from its first backslash on: head is what stood before it. */
@@ -296,21 +303,24 @@ remember_key(struct json *j, const struct json_token *t, struct err *err)
     return OK;
 }
 
-/* Before an object's end: no key twice. */
+/* Before an object's end: no key twice. Few keys, as most objects have, are compared each with each;
+ * many are sorted first. */
 static enum status
 check_keys(struct json *j, struct err *err)
 {
     size_t first = j->frames[j->depth - 1].first_key, count = j->keys.count - first;
     struct slice *keys = j->keys.items;
 
-    if (count > 1 && !j->frames[j->depth - 1].is_sorted) {
-        keys += first;
-        qsort(keys, count, sizeof *keys, compare_keys);
-        for (size_t i = 1; i < count; i++)
-            FAIL_IF(slice_equal(keys[i - 1], keys[i]), err, BAD_JSON, j->at,
-                    "the key \"%.*s\" occurs twice in one object", SLICE_PRINT(keys[i]));
-    }
     j->keys.count = first;
+    if (count < 2 || j->frames[j->depth - 1].is_sorted)
+        return OK;
+    keys += first;
+    if (count > FEW_KEYS)
+        qsort(keys, count, sizeof *keys, compare_keys);
+    for (size_t i = 1; i < count; i++)
+        for (size_t k = count > FEW_KEYS ? i - 1 : 0; k < i; k++)
+            FAIL_IF(slice_equal(keys[k], keys[i]), err, BAD_JSON, j->at,
+                    "the key \"%.*s\" occurs twice in one object", SLICE_PRINT(keys[i]));
     return OK;
 }
 

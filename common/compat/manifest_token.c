@@ -6,42 +6,45 @@
 #include <stdio.h>
 
 #include "common/base/attr.h"
+#include "common/base/buf.h"
 #include "common/compat/manifest_form.h"
 
 enum {
     SHOWN_BYTES = 80, /* of a name in a message */
 };
 
+/* "modules", "bn1", "version" */
+static void
+print_place(struct buf *out, const struct manifest_place *place)
+{
+    if (place->section != NULL)
+        buf_printf(out, "\"%s\"", place->section);
+    if (place->has_key) {
+        size_t shown = place->key.length < SHOWN_BYTES ? place->key.length : SHOWN_BYTES;
+
+        buf_text(out, out->length > 0 ? ", \"" : "\"");
+        buf_add(out, place->key.at, shown);
+        buf_text(out, shown < place->key.length ? "…\"" : "\"");
+    }
+    if (place->member != NULL)
+        buf_printf(out, "%s\"%s\"", out->length > 0 ? ", " : "", place->member);
+    if (out->length == 0)
+        buf_text(out, "the manifest");
+}
+
 enum status
 manifest_wrong(const struct manifest_place *place, uint64_t offset, struct err *err,
                const char *format, ...)
 {
-    char what[224];
-    const char *comma = "";
-    char where[192];
-    size_t length = 0;
+    CLEANUP(buf_done) struct buf where = buf_with_cap(512);
+    char what[256];
     va_list arguments;
 
-    where[0] = '\0';
-    if (place->section != NULL) {
-        (void)snprintf(where, sizeof where, "\"%s\"", place->section);
-        length = strlen(where);
-        comma = ", ";
-    }
-    if (place->has_key) {
-        size_t shown = place->key.length < SHOWN_BYTES ? place->key.length : SHOWN_BYTES;
-
-        (void)snprintf(where + length, sizeof where - length, "%s\"%.*s%s\"", comma, (int)shown,
-                       shown == 0 ? "" : place->key.at, shown < place->key.length ? "…" : "");
-        length = strlen(where);
-        comma = ", ";
-    }
-    if (place->member != NULL)
-        (void)snprintf(where + length, sizeof where - length, "%s\"%s\"", comma, place->member);
+    print_place(&where, place);
     va_start(arguments, format);
     (void)vsnprintf(what, sizeof what, format, arguments);
     va_end(arguments);
-    FAIL(err, BAD_MANIFEST, offset, "%s: %s", where[0] == '\0' ? "the manifest" : where, what);
+    FAIL(err, BAD_MANIFEST, offset, "%.*s: %s", SLICE_PRINT(buf_slice_of(&where)), what);
 }
 
 enum status

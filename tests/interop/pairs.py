@@ -806,6 +806,8 @@ def run(options):
         "%d pairs, seed %d: PyTorch raises on %d; %d judged from real files; %d unknown for hooks; %d differ"
         % (len(cases), options.seed, raised, from_files, unknown, len(failures))
     )
+    wrong = len({name for name, _, _ in failures})
+    print("%d passed, %d failed" % (len(cases) - wrong, wrong))
     return 1 if failures else 0
 
 
