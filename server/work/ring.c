@@ -22,9 +22,14 @@ ring_done(struct ring *r)
 }
 
 size_t
-ring_room(const struct ring *r, char **ret_at)
+ring_room(struct ring *r, char **ret_at)
 {
-    size_t end = r->start + r->held;
+    size_t end;
+
+    /* Here and not in ring_read, which runs while the writer still copies to where it was told. */
+    if (r->held == 0)
+        r->start = 0;
+    end = r->start + r->held;
 
     if (end >= r->capacity) {
         end -= r->capacity;
@@ -56,6 +61,6 @@ ring_read(struct ring *r, size_t length)
     assert(length <= r->held);
     r->held -= length;
     r->start += length;
-    if (r->start == r->capacity || r->held == 0)
+    if (r->start == r->capacity)
         r->start = 0;
 }

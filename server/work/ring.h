@@ -22,7 +22,7 @@ enum status ring_init(struct ring *r, size_t capacity, struct err *err) MUST_CHE
 void ring_done(struct ring *r);
 
 /* Where the next bytes may be written, and how many in one run; 0 = full. Then say how many were. */
-size_t ring_room(const struct ring *r, char **ret_at);
+size_t ring_room(struct ring *r, char **ret_at);
 void ring_wrote(struct ring *r, size_t length);
 
 /* The oldest bytes in one run. Then say how many of them are done with. */
