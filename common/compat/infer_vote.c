@@ -153,6 +153,22 @@ vote_all(struct work *w, struct err *err)
     return OK;
 }
 
+/* Whether an edit brings a free key to a free tensor of its shape. */
+static bool
+would_fill(struct work *w, uint32_t id, uint32_t key, uint32_t *ret_target)
+{
+    const struct edit *e = &VEC_AT(&w->edits, struct edit, id);
+    uint32_t target;
+
+    if (w->assigned[key] != INFER_NONE_ID)
+        return false;
+    target = map_get(&w->target_names, work_edited(w, e, w->names[key]));
+    if (ret_target != NULL)
+        *ret_target = target;
+    return target != MAP_NONE && w->taken[target] == INFER_NONE_ID &&
+           infer_fits(&w->m->tensors[target], &w->s->keys[key]);
+}
+
 uint32_t
 infer_gain(struct work *w, uint32_t id, bool take)
 {
@@ -169,11 +185,7 @@ infer_gain(struct work *w, uint32_t id, bool take)
     for (uint32_t i = n->first_leaf; i < n->leaf_end; i++) {
         uint32_t key = w->sources.nodes[w->sources.leaves[i]].key, target;
 
-        if (w->assigned[key] != INFER_NONE_ID)
-            continue;
-        target = map_get(&w->target_names, work_edited(w, e, w->names[key]));
-        if (target == MAP_NONE || w->taken[target] != INFER_NONE_ID ||
-            !infer_fits(&w->m->tensors[target], &w->s->keys[key]))
+        if (!would_fill(w, id, key, &target))
             continue;
         gain++;
         if (take) {
@@ -192,9 +204,53 @@ leaves_below(const struct tree *t, const struct map *paths, struct slice path)
     return node == MAP_NONE ? 0 : t->nodes[node].leaf_end - t->nodes[node].first_leaf;
 }
 
+/* The deepest node above all the keys that an edit would fill; TREE_NONE where there are none. */
+static uint32_t
+node_above(struct work *w, const struct edit *e, uint32_t id)
+{
+    uint32_t node = map_get(&w->source_paths, e->from), first = TREE_NONE, last = 0;
+    const struct tree *t = &w->sources;
+
+    for (uint32_t i = t->nodes[node].first_leaf; i < t->nodes[node].leaf_end; i++) {
+        if (!would_fill(w, id, t->nodes[t->leaves[i]].key, NULL))
+            continue;
+        first = first == TREE_NONE ? i : first;
+        last = i;
+    }
+    if (first == TREE_NONE)
+        return TREE_NONE;
+    node = t->leaves[first];
+    while (t->nodes[node].leaf_end <= last)
+        node = t->nodes[node].parent;
+    return node;
+}
+
+/* A small module that moved whole, while most of the manifest is filled already: a head beside its
+ * backbone. */
+static bool
+is_small_move(struct work *w, const struct edit *e, uint32_t id)
+{
+    uint32_t node, taken = 0;
+    const struct tree_node *n;
+    struct slice to;
+
+    if (e->gain < 2 || w->steps_left < w->count)
+        return false;
+    for (size_t i = 0; i < w->m->count; i++)
+        taken += w->taken[i] != INFER_NONE_ID;
+    node = node_above(w, e, id);
+    if (node == TREE_NONE || (uint64_t)taken * 10 < (uint64_t)w->m->count * 6)
+        return false;
+    w->steps_left -= w->count;
+    n = &w->sources.nodes[node];
+    to = work_edited(w, e, n->path);
+    return n->leaf_end - n->first_leaf == e->gain &&
+           leaves_below(&w->targets, &w->target_paths, to) == e->gain;
+}
+
 /* An edit must explain most of what lies below it, or fill most of a subtree that is not tiny. */
 static bool
-is_plausible(const struct work *w, const struct edit *e)
+is_plausible(struct work *w, const struct edit *e, uint32_t id)
 {
     uint32_t sources = leaves_below(&w->sources, &w->source_paths, e->from);
     uint32_t targets = leaves_below(&w->targets, &w->target_paths, e->to);
@@ -202,7 +258,8 @@ is_plausible(const struct work *w, const struct edit *e)
     if (e->from.length == 0 && e->to.length == 0)
         return true;
     return (uint64_t)e->gain * 10 >= (uint64_t)sources * 6 ||
-           (e->gain >= FEW && (uint64_t)e->gain * 10 >= (uint64_t)targets * 6);
+           (e->gain >= FEW && (uint64_t)e->gain * 10 >= (uint64_t)targets * 6) ||
+           is_small_move(w, e, id);
 }
 
 static bool
@@ -395,7 +452,7 @@ infer_vote(struct work *w, struct err *err)
             e->gain = gain;
             continue;
         }
-        if (!is_plausible(w, e)) {
+        if (!is_plausible(w, e, best)) {
             e->is_barred = true;
             continue;
         }

@@ -83,8 +83,8 @@ keep_name(struct run *r, const struct buf *made, struct slice from, struct slice
 {
     TRY(buf_check(made, err));
     FAIL_IF(made->length > r->limits->name_bytes, err, BAD_REMAP, 0,
-            "what becomes of \"%.*s\" is a key of more than %zu bytes", SLICE_PRINT(from),
-            r->limits->name_bytes);
+            "a key of more than %zu bytes would come of \"%.*s\"", r->limits->name_bytes,
+            SLICE_PRINT(from));
     return arena_copy(r->arena, buf_slice_of(made), ret_name, err);
 }
 

@@ -32,7 +32,7 @@ static const struct {
     {"one prefix for another", NET("backbone."), NET("feature_extractor."),
      "backbone.{*} -> feature_extractor.{*};"},
     {"a prefix that is a name again", NET("model.model."), NET("model."),
-     "model.model.{*} -> model.{*};"},
+     "model.{*} -> {*};"},
     {"backbone and head", NET(""), BODY("backbone.") HEAD("head."),
      "fc.{*} -> head.fc.{*};{*} -> backbone.{*};"},
     {"two subtrees", BODY("encoder.") "decoder.a.weight 5,6; decoder.a.bias 5",

@@ -115,7 +115,7 @@ static const struct {
     {"/a.b.c.d.e/ -> /f/", "more than 4"},
     {"/{*}/ -> /a/", "no place"},
     {"/a/ -> /b/  copy", "only key rules"},
-    {"// -> /a/", "without from"},
+    {"// -> /a/", "an empty pattern"},
     {"\"a -> b", "not closed"},
     {"container a;container b", "second container"},
     {"metadata keep", "only be \"rename\""},
