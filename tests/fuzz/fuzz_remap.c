@@ -12,7 +12,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { CAP = 1 << 26, KEYS_MAX = 256 };
+enum { CAP = 1 << 26, KEYS_MAX = 160 };
 
 static const uint64_t square[] = {4, 4}, row[] = {12}, matrix[] = {12, 4};
 static const struct shape shapes[] = {{2, square}, {1, row}, {2, matrix}, {0, NULL}};
