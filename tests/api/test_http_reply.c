@@ -83,6 +83,12 @@ START_TEST(reply__gives_the_part_that_was_asked_for)
     if (response.status < 400)
         ck_assert_uint_eq(response.body_length, parts[_i].length);
     ck_assert_int_eq(strncmp(response.body, parts[_i].body, strlen(parts[_i].body)), 0);
+    for (size_t i = 0;
+         response.status == 200 && response.body_length > 6 && i + 1 < response.body_length;
+         i += 2) {
+        ck_assert_int_eq(response.body[i], '0' + (int)(i / 10 % 10));
+        ck_assert_int_eq(response.body[i + 1], '0' + (int)(i % 10));
+    }
     response_done(&response);
 }
 END_TEST

@@ -25,6 +25,9 @@ struct toy {
 void toy_start(struct toy *toy, struct httpd_limits limits, unsigned threads, size_t queue);
 void toy_stop(struct toy *toy, uint64_t drain_ms);
 
+/* The byte at that offset of a body sent to /upload/checked. */
+unsigned char toy_byte(uint64_t offset);
+
 int toy_connect(const struct toy *toy);
 
 /* All of the text; false if the socket does not take it. */

@@ -1,6 +1,7 @@
 #include "server/http/query.h"
 
 #include "common/base/attr.h"
+#include "common/base/buf.h"
 #include "tests/support/unit.h"
 
 static const struct {
