@@ -135,35 +135,49 @@ START_TEST(blobs__replaces_a_file_that_was_cut)
 }
 END_TEST
 
-/* A process that dies in the middle of an upload: its staged bytes go at the next start, those of one
- * that lives stay. */
-START_TEST(blobs__empties_the_staging_of_the_dead_and_of_no_other)
+/* Begin an upload and die without a word. */
+static void
+die_uploading(const char *directory)
+{
+    struct blobs_config config = blobs_config_default();
+    struct blobs *blobs = NULL;
+    struct blobs_sink *sink = NULL;
+
+    config.directory = directory;
+    config.reserve_bytes = 0;
+    if (blobs_open(&config, &blobs, NULL) != OK || blobs_begin(blobs, 5, &sink, NULL) != OK)
+        _exit(1);
+    _exit(0);
+}
+
+START_TEST(blobs__empties_the_staging_of_the_dead)
+{
+    struct fixture f = {.folder = folder_make()};
+    pid_t child = fork();
+    int status;
+
+    ck_assert_int_ge(child, 0);
+    if (child == 0)
+        die_uploading(f.folder.path);
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(status, 0);
+    ck_assert_int_eq(fixture_count(&f, "staging"), 2); /* the instance and its lock */
+    f.blobs = fixture_blobs(f.folder.path);
+    ck_assert_int_eq(fixture_count(&f, "staging"), 2); /* the new one's */
+    ck_assert_int_eq(fixture_staged(&f), 0);
+    fixture_done(&f);
+}
+END_TEST
+
+START_TEST(blobs__leaves_the_staging_of_the_living)
 {
     FIXTURE(f);
     struct blobs_sink *alive = NULL;
     struct blobs *next;
-    int status;
-    pid_t child;
 
     GOES_WELL(&f, blobs_begin(f.blobs, 5, &alive, &f.err));
-    child = fork();
-    ck_assert_int_ge(child, 0);
-    if (child == 0) {
-        struct blobs_config config = blobs_config_default();
-        struct blobs *blobs = NULL;
-        struct blobs_sink *sink = NULL;
-
-        config.directory = f.folder.path;
-        config.reserve_bytes = 0;
-        if (blobs_open(&config, &blobs, NULL) != OK || blobs_begin(blobs, 5, &sink, NULL) != OK)
-            _exit(1);
-        _exit(0); /* without a word */
-    }
-    ck_assert_int_eq(waitpid(child, &status, 0), child);
-    ck_assert_int_eq(status, 0);
-    ck_assert_int_eq(fixture_count(&f, "staging"), 4); /* two instances, two locks */
     next = fixture_blobs(f.folder.path);
-    ck_assert_int_eq(fixture_count(&f, "staging"), 4); /* ours and the next one's */
+    ck_assert_int_eq(fixture_count(&f, "staging"), 4);
     ck_assert_int_eq(fixture_staged(&f), 1);
     ck_assert(blobs_is_alive(next, blobs_instance(f.blobs)));
     ck_assert(!blobs_is_alive(next, "1-00"));
@@ -192,6 +206,7 @@ SUITE(blobs)
                       TEST(blobs__removes_and_may_remove_again),
                       TEST(blobs__lists_its_files_and_passes_over_others),
                       TEST(blobs__replaces_a_file_that_was_cut),
-                      TEST(blobs__empties_the_staging_of_the_dead_and_of_no_other),
+                      TEST(blobs__empties_the_staging_of_the_dead),
+                      TEST(blobs__leaves_the_staging_of_the_living),
                       TEST(blobs__refuses_a_folder_that_is_not_there));
 }
