@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <malloc.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -19,6 +20,7 @@
 #include "server/cli/cli.h"
 #include "server/inspector/inspector.h"
 #include "server/jobs/jobs.h"
+#include "server/jobs/sweep.h"
 #include "server/settings.h"
 
 enum {
@@ -40,11 +42,14 @@ struct daemon {
     struct httpd *httpd;
     struct app app;
     char host[256]; /* of --public-url */
+    struct task sweep;
+    atomic_bool is_ending; /* the sweep stops */
 };
 
 static void
 daemon_done(struct daemon *d)
 {
+    atomic_store(&d->is_ending, true);
     if (d->httpd != NULL)
         httpd_stop(d->httpd, d->settings.drain_s * 1000);
     d->app.httpd = NULL;
@@ -174,6 +179,28 @@ start_jobs(struct daemon *d, struct err *err)
     return OK;
 }
 
+/* Blob files that the last crash has left without a row; uploads may go on meanwhile. */
+static void
+run_sweep(struct task *task)
+{
+    struct daemon *d = TASK_OWNER(task, struct daemon, sweep);
+    struct sweep_result result;
+    struct err err = {0};
+
+    if (sweep_run(d->store, d->blobs, &d->is_ending, &result, &err) != OK)
+        LOG(d->log, LOG_WARNING, "sweep failed", LOG_ERR(&err));
+    else if (result.removed > 0)
+        LOG(d->log, LOG_INFO, "swept", LOG_U64("files", result.files),
+            LOG_U64("removed", result.removed), LOG_U64("bytes", result.bytes));
+}
+
+static enum status
+start_sweep(struct daemon *d, struct err *err)
+{
+    d->sweep.run = run_sweep;
+    return pool_submit(d->pools[ROUTE_HEAVY], &d->sweep, err);
+}
+
 /* The host and port of --public-url, which clients then send as Host. */
 static enum status
 public_host(struct daemon *d, struct err *err)
@@ -234,6 +261,7 @@ start(struct daemon *d, struct err *err)
     TRY(start_pools(d, err));
     TRY(start_app(d, err));
     TRY(start_jobs(d, err));
+    TRY(start_sweep(d, err));
     return start_http(d, err);
 }
 

@@ -11,6 +11,7 @@
 #include "common/base/mem.h"
 #include "server/api/api.h"
 #include "server/api/version_json.h"
+#include "server/store/blob_store.h"
 
 enum {
     COMMIT_TRIES = 50, /* while a blob of equal bytes is being deleted */
@@ -233,11 +234,26 @@ compare(const struct request *r, struct uploading *u, struct err *err)
     return OK;
 }
 
-static enum status
-commit(struct uploading *u, struct err *err)
+/* The bytes were linked, and no version has them: they go, unless another upload wants them. */
+static void
+drop_bytes(const struct uploading *u)
 {
-    TRY(blobs_finish(u->sink, u->has_expected ? &u->expected : NULL, &u->file.digest, &u->file.size,
-                     err));
+    const char *owner = blobs_instance(u->app->blobs);
+    const struct digest *digest = &u->file.digest;
+    struct err err = {0};
+    bool is_owned;
+
+    if (blob_store_own_orphan(u->app->store, digest, u->file.size, owner, &is_owned, &err) != OK ||
+        !is_owned)
+        return; /* if it is an orphan the next start sweeps it */
+    if (blobs_remove(u->app->blobs, digest, &err) != OK ||
+        blob_store_release(u->app->store, digest, owner, &err) != OK)
+        LOG(u->app->log, LOG_WARNING, "an unused blob stays", LOG_ERR(&err));
+}
+
+static enum status
+commit_kept(struct uploading *u, struct err *err)
+{
     for (int i = 0; i < COMMIT_TRIES; i++) {
         TRY(blobs_keep(u->sink, err));
         TRY(version_store_commit(u->app->store, &u->new, &u->commit, err));
@@ -245,6 +261,20 @@ commit(struct uploading *u, struct err *err)
             break;
         (void)nanosleep(&(struct timespec){.tv_nsec = COMMIT_PAUSE_MS * 1000000L}, NULL);
     }
+    return OK;
+}
+
+static enum status
+commit(struct uploading *u, struct err *err)
+{
+    enum status status;
+
+    TRY(blobs_finish(u->sink, u->has_expected ? &u->expected : NULL, &u->file.digest, &u->file.size,
+                     err));
+    status = commit_kept(u, err);
+    if (status != OK || u->commit.outcome == VERSION_TAKEN)
+        drop_bytes(u);
+    TRY(status);
     FAIL_IF(u->commit.outcome == VERSION_AGAIN, err, BUSY, 0,
             "equal bytes are being deleted just now; try again");
     FAIL_IF(u->commit.outcome == VERSION_TAKEN, err, LABEL_TAKEN, 0,
