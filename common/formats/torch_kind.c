@@ -57,9 +57,15 @@ contains(struct slice text, const char *word)
 {
     struct slice wanted = slice_of(word);
 
-    for (size_t i = 0; i + wanted.length <= text.length; i++) {
-        if (slice_equal(slice_part(text, i, wanted.length), wanted))
+    while (text.length >= wanted.length) {
+        const char *found = memchr(text.at, wanted.at[0], text.length - wanted.length + 1);
+
+        if (found == NULL)
+            return false;
+        text = slice_from(text, (size_t)(found - text.at));
+        if (slice_starts(text, wanted))
             return true;
+        text = slice_from(text, 1);
     }
     return false;
 }

@@ -488,11 +488,12 @@ add_pair(struct gathering *g, const struct pickle_pair *pair, struct err *err)
 {
     struct slice key;
 
-    if (!pickle_text(pair->key, &key) || !is_spellable(key) || is_ours(key))
+    if (torch_tensor_is(pair->value) || !pickle_text(pair->key, &key) || !is_spellable(key) ||
+        is_ours(key))
         return OK;
     g->has_optimizer = g->has_optimizer || is_optimizer(key, pair->value);
     g->has_scheduler = g->has_scheduler || is_scheduler(key);
-    if (is_plain(pair->value) || (is_described(key) && !torch_tensor_is(pair->value)))
+    if (is_plain(pair->value) || is_described(key))
         return add_value(g, key, pair->value, err);
     return OK;
 }

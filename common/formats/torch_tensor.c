@@ -419,8 +419,11 @@ static const struct rebuilder *
 find_rebuilder(const struct pickle_global *g)
 {
     for (size_t i = 0; i < ARRAY_LENGTH(rebuilders); i++) {
-        if (slice_is(g->name, rebuilders[i].name) && slice_is(g->module, rebuilders[i].module))
-            return &rebuilders[i];
+        const struct rebuilder *row = &rebuilders[i];
+
+        if (g->name.length > 0 && g->name.at[0] == row->name[0] && slice_is(g->name, row->name) &&
+            slice_is(g->module, row->module))
+            return row;
     }
     return NULL;
 }

@@ -231,22 +231,47 @@ inflate_member(const struct source *source, const struct zip_member *m, char *by
     return OK;
 }
 
-/* CRC-32 as zip has it (APPNOTE.TXT 4.4.7), four bits at a time. */
+/* table[k][b]: what byte b does to the checksum once k more bytes have gone by. */
+struct crc_table {
+    uint32_t rows[4][256];
+};
+
+static void
+make_crc_table(struct crc_table *table)
+{
+    for (uint32_t b = 0; b < 256; b++) {
+        uint32_t crc = b;
+
+        for (int bit = 0; bit < 8; bit++)
+            crc = crc >> 1 ^ ((crc & 1) != 0 ? 0xedb88320 : 0);
+        table->rows[0][b] = crc;
+    }
+    for (int k = 1; k < 4; k++) {
+        for (uint32_t b = 0; b < 256; b++) {
+            uint32_t crc = table->rows[k - 1][b];
+
+            table->rows[k][b] = crc >> 8 ^ table->rows[0][crc & 0xff];
+        }
+    }
+}
+
+/* CRC-32 as zip has it (APPNOTE.TXT 4.4.7), four bytes at a time. */
 static uint32_t
 crc32_of(const char *bytes, size_t length)
 {
-    uint32_t table[16], crc = UINT32_MAX;
+    const uint8_t *at = (const uint8_t *)bytes;
+    struct crc_table t;
+    uint32_t crc = UINT32_MAX;
 
-    for (uint32_t i = 0; i < ARRAY_LENGTH(table); i++) {
-        table[i] = i;
-        for (int bit = 0; bit < 4; bit++)
-            table[i] = table[i] >> 1 ^ ((table[i] & 1) != 0 ? 0xedb88320 : 0);
+    make_crc_table(&t);
+    for (; length >= 4; at += 4, length -= 4) {
+        crc ^=
+            (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
+        crc = t.rows[3][crc & 0xff] ^ t.rows[2][crc >> 8 & 0xff] ^ t.rows[1][crc >> 16 & 0xff] ^
+              t.rows[0][crc >> 24];
     }
-    for (size_t i = 0; i < length; i++) {
-        crc ^= (uint8_t)bytes[i];
-        crc = crc >> 4 ^ table[crc & 15];
-        crc = crc >> 4 ^ table[crc & 15];
-    }
+    for (; length > 0; at++, length--)
+        crc = crc >> 8 ^ t.rows[0][(crc ^ *at) & 0xff];
     return ~crc;
 }
 

@@ -20,7 +20,7 @@ compare_folded(struct slice a, struct slice b)
     size_t shared = a.length < b.length ? a.length : b.length;
 
     for (size_t i = 0; i < shared; i++) {
-        if (lower(a.at[i]) != lower(b.at[i]))
+        if (a.at[i] != b.at[i] && lower(a.at[i]) != lower(b.at[i]))
             return lower(a.at[i]) < lower(b.at[i]) ? -1 : 1;
     }
     return (a.length > b.length) - (a.length < b.length);
@@ -124,8 +124,13 @@ audit_places(struct zip_directory *d, const struct zip_member **by_place,
 {
     const struct zip_member *highest = NULL;
     uint64_t end = 0;
+    bool is_sorted = true;
 
-    qsort(by_place, d->count, sizeof *by_place, compare_places);
+    /* Writers put the directory in the members' order. */
+    for (size_t i = 1; i < d->count && is_sorted; i++)
+        is_sorted = compare_places(&by_place[i - 1], &by_place[i]) <= 0;
+    if (!is_sorted)
+        qsort(by_place, d->count, sizeof *by_place, compare_places);
     for (size_t i = 0; i <= d->count; i++) {
         const struct zip_member *m = i < d->count ? by_place[i] : NULL;
         uint64_t begin = m != NULL ? m->local_offset : d->offset;
