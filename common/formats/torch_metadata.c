@@ -78,11 +78,12 @@ struct rendering {
     bool is_whole; /* false: something did not fit, the value is left out */
 };
 
+/* Too many items, or too deep: what it is stands for what is in it. */
 static enum status
 push_pairs(struct rendering *g, struct pickle_pairs pairs)
 {
     if (g->depth == DEPTH_MAX || pairs.count > ITEMS_MAX) {
-        g->is_whole = false;
+        jw_text(&g->json, "dict");
         return OK;
     }
     g->open[g->depth++] = (struct open_value){.pairs = pairs};
@@ -94,7 +95,7 @@ static enum status
 push_items(struct rendering *g, struct pickle_items items)
 {
     if (g->depth == DEPTH_MAX || items.count > ITEMS_MAX) {
-        g->is_whole = false;
+        jw_text(&g->json, "list");
         return OK;
     }
     g->open[g->depth++] = (struct open_value){.is_list = true, .items = items};
@@ -110,13 +111,19 @@ is_spellable(struct slice text)
            (text.length == 0 || memchr(text.at, '\0', text.length) == NULL);
 }
 
+/* A text that is too long is cut, at the end of a character. */
 static void
 write_text(struct rendering *g, struct slice text)
 {
-    if (!is_spellable(text))
-        g->is_whole = false;
-    else
+    if (text.length > TEXT_BYTES_MAX) {
+        text.length = TEXT_BYTES_MAX;
+        while (text.length > 0 && ((unsigned char)text.at[text.length] & 0xc0) == 0x80)
+            text.length--;
+    }
+    if (is_spellable(text))
         jw_slice(&g->json, text);
+    else
+        jw_text(&g->json, "str");
 }
 
 /* pathlib's paths are calls with their parts: PosixPath("/", "data", "x"). */

@@ -257,8 +257,6 @@ locate(void *context, struct torch_storage *s, struct err *err)
 
     if (m == NULL) {
         s->number = key_hash(s->key); /* equal keys still are one storage */
-        if (s->elements == 0)
-            return OK;
         return inspection_note(a->in, a->limits, FINDING_STORAGE_MISSING, s->key, err,
                                "the archive has no record data/%.*s", SLICE_PRINT(s->key));
     }
@@ -446,8 +444,8 @@ find_root(struct archive *a, struct err *err)
 
         if (!is_inside)
             TRY(inspection_note(a->in, a->limits, FINDING_ZIP_FOREIGN, name, err,
-                                "it lies outside the archive's root, %.*s/: torch.load does not "
-                                "see it, other readers may",
+                                "it lies outside the archive's root, %.*s/: torch.load refuses "
+                                "such an archive, other readers take it",
                                 SLICE_PRINT(a->root)));
     }
     return OK;
@@ -487,6 +485,35 @@ read_main(struct archive *a, const struct zip_member *m, struct err *err)
     return OK;
 }
 
+/* Findings after which torch.load gives up, as PyTorch 2.13 does, and why. */
+static const struct {
+    enum finding_id id;
+    const char *reason;
+} obstacles[] = {
+    {FINDING_ZIP_MALFORMED, "the zip archive is malformed"},
+    {FINDING_ZIP_FOREIGN, "members of the zip archive lie outside its root folder"},
+    {FINDING_ZIP_FLAGS, "the zip archive says that members are encrypted"},
+    {FINDING_ZIP_METHOD, "members of the zip archive have a compression that PyTorch cannot read"},
+    {FINDING_TORCH_RECORD, "the archive's version or byteorder record is missing or unknown"},
+    {FINDING_STORAGE_MISSING, "a storage's record is missing"},
+    {FINDING_STORAGE_SHORT, "a storage's record is shorter than its tensors tell"},
+    {FINDING_STORAGE_LONG, "a storage's record is longer than its tensors tell (PyTorch 2.10 on)"},
+    {FINDING_TENSOR_OUTSIDE, "a tensor reaches beyond its storage"},
+    {FINDING_TENSOR_MALFORMED, "a tensor cannot be built"},
+};
+
+static enum status
+tell_obstacle(struct archive *a, struct err *err)
+{
+    for (size_t i = 0; i < ARRAY_LENGTH(obstacles); i++) {
+        for (size_t k = 0; k < a->in->finding_count; k++) {
+            if (a->in->findings[k].id == obstacles[i].id)
+                return safety_refuse(&a->judge, err, "%s", obstacles[i].reason);
+        }
+    }
+    return OK;
+}
+
 static enum status
 read_archive(struct archive *a, struct err *err)
 {
@@ -515,6 +542,7 @@ read_archive(struct archive *a, struct err *err)
         TRY(inspection_note(a->in, a->limits, FINDING_UNREADABLE, slice_of("data.pkl"), err,
                             "the archive has pickles, but none where torch.load looks for it"));
     }
+    TRY(tell_obstacle(a, err));
     return safety_end(&a->judge, err);
 }
 

@@ -393,7 +393,7 @@ def storages():
                                  finding("storage.truncated", "archive/data/1")])
     empty = mk.storages_of({"none": torch.zeros(0, 3)})[0]
     case("no-record-for-nothing", archive([Member("data.pkl", empty)] + rest), container="",
-         tensors=[{"name": "none", "shape": [0, 3]}], findings=[])
+         tensors=[{"name": "none", "shape": [0, 3]}], findings=[finding("storage.missing", "0")])
     state("pointer-keys", archive(pack(SMALL, byteorder=None, key=lambda i: str(94120000000000 + i)),
                                   root="resnet50-19c8e357"), findings=[])
     swapped = {"weight": torch.arange(6.0).reshape(2, 3), "bytes": torch.arange(3, dtype=torch.uint8)}
@@ -541,6 +541,17 @@ def pickles():
             ("set", "list", "set"), ("size", "list", "torch.Size"), ("slice", "object", "slice"),
             ("space", "object", "argparse.Namespace")]],
         metadata={"scalar": 2.5, "count": -7, "path": "/a/b", "device": "cpu"})
+    deep = 0
+    for _ in range(20):
+        deep = {"d": deep}
+    bounds = {"args": {"text": "ä" * 5000, "items": list(range(300)), "deep": deep, 1: "number",
+                       "1": "text", "nan": float("nan"), "nul": "a\0b"}, "epoch": 1 << 70}
+    shown = "dict"
+    for _ in range(11):
+        shown = {"d": shown}
+    case("metadata-bounds", saved(bounds), container=None, metadata={
+        "args": {"text": "ä" * 2048, "items": "list", "deep": shown, "1": "number", "nan": None,
+                 "nul": "str"}})
     case("class-as-key", saved(by_class), container="", tensors=rows(SMALL),
          entries=[{"name": "callbacks", "kind": "dict", "type": "dict"}])
     core = pickled(mk.dictionary([("new", mk.name("numpy._core.multiarray", "scalar") +
