@@ -53,9 +53,9 @@ build() {
 
 # What torch.load(weights_only=True) answers to a thousand files, and what ckptd says that it would.
 weights_only_answers() {
-    cmake --build --preset dev -j "$JOBS" --target pickle_verdict >&2
-    verdict=$(find build/dev -name pickle_verdict -type f -perm -u+x)
-    "$CKPTD_PYTHON" tests/interop/check_weights_only.py "$verdict"
+    cmake --build --preset dev -j "$JOBS" --target ckptd >&2 &&
+        "$CKPTD_PYTHON" tests/interop/check_weights_only.py build/dev/ckptd --seed "$CKPTD_SEED" &&
+        "$CKPTD_PYTHON" tests/interop/check_tables.py .
 }
 
 # Random models and checkpoints, loaded by PyTorch and judged by ckptd.

@@ -45,7 +45,7 @@ enum pickle_kind {
 struct pickle_value {
     uint8_t kind;       /* enum pickle_kind */
     bool is_raw;        /* see BIGINT and STR */
-    bool is_unhashable; /* a list, dict, set or bytearray, or a tuple with one in it */
+    bool is_unhashable; /* a list, dict, set …, or a tuple with one in it: no dict's key */
     uint32_t count;     /* bytes or items of an immutable value */
     union {
         bool truth;
@@ -105,8 +105,9 @@ struct pickle_global {
     struct slice modern_name;
     uint64_t offset; /* of the first opcode that gave it */
     uint64_t count;
-    bool is_walked;  /* dots in the name are attributes to follow: protocol 4 or later */
-    bool is_changed; /* the pickle would set attributes or items on it */
+    bool is_walked;        /* dots in the name are attributes to follow: protocol 4 or later */
+    bool makes_unhashable; /* its objects cannot be keys */
+    bool is_changed;       /* the pickle would set attributes or items on it */
     uint64_t changed_at;
     struct pickle_listed listed;
     const struct pickle_torch *torch; /* its row of weights_only's list, or NULL */
@@ -203,6 +204,10 @@ bool pickle_used(const struct pickle *p, uint8_t opcode);
 /* How Python calls a value's type: "int", "str", "tuple"; "type" for a global, "object" for what a
  * call or a loader made. */
 const char *pickle_kind_name(enum pickle_kind kind);
+
+/* "module.name", made in the arena: byte by byte, since a hostile name may hold NULs. */
+enum status pickle_dotted(struct slice module, struct slice name, struct arena *arena,
+                          struct slice *ret_dotted, struct err *err) MUST_CHECK;
 
 /* "module.name" as Python 3 spells it, made in the arena: of a global, of a call's callable. Else the
  * kind's name. */

@@ -74,7 +74,8 @@ static enum status
 check_hashable(struct machine *m, struct pickle_items items, size_t step)
 {
     for (size_t i = 0; i < items.count; i += step)
-        STOP_IF(items.at[i].is_unhashable, m, MALFORMED, "a %s cannot be a key or in a set",
+        STOP_IF(items.at[i].is_unhashable, m, MALFORMED,
+                "%s: not hashable, so neither a key nor in a set",
                 pickle_kind_name(items.at[i].kind));
     return OK;
 }

@@ -170,7 +170,7 @@ fits_one(char letter, struct pickle_value v)
     case 'n':
         return is_number(v) || v.kind == PICKLE_FLOAT;
     case 'b':
-        return v.kind == PICKLE_BOOL || v.kind == PICKLE_INT;
+        return v.kind == PICKLE_BOOL;
     case 's':
         return v.kind == PICKLE_STR;
     case 'y':

@@ -2,12 +2,22 @@
  * Opcodes that would import, call and change things: here they write down what would have happened.
  * A call is recorded when its opcode runs, so that popping its result hides nothing.
  */
+#include "common/base/attr.h"
 #include "common/base/mem.h"
 #include "common/base/utf8.h"
 #include "common/formats/pickle_machine.h"
 #include "common/formats/pickle_modern.h"
 
 enum { NAME_SLOTS_FIRST = 64, PROTOCOL_DOTTED = 4 };
+
+/* Classes whose objects cannot be a dict's keys: Python says so when it is tried. */
+static const char *const unhashable[][2] = {
+    {"builtins", "bytearray"},      {"builtins", "dict"},
+    {"builtins", "list"},           {"builtins", "set"},
+    {"collections", "OrderedDict"}, {"collections", "Counter"},
+    {"collections", "defaultdict"}, {"collections", "deque"},
+    {"argparse", "Namespace"},      {"types", "SimpleNamespace"},
+};
 
 static size_t
 hash_name(struct slice module, struct slice name)
@@ -66,6 +76,10 @@ new_global(struct machine *m, size_t slot, struct slice module, struct slice nam
     g->name = name;
     g->offset = machine_offset(m);
     pickle_modern(module, name, &g->modern_module, &g->modern_name);
+    for (size_t i = 0; i < ARRAY_LENGTH(unhashable); i++)
+        if (slice_is(g->modern_module, unhashable[i][0]) &&
+            slice_is(g->modern_name, unhashable[i][1]))
+            g->makes_unhashable = true;
     m->names[slot] = g;
     *m->global_end = g;
     m->global_end = &g->next;
@@ -191,7 +205,11 @@ call(struct machine *m, enum pickle_call_kind kind, struct pickle_value callable
     *m->call_end = c;
     m->call_end = &c->next;
     m->out->call_count++;
-    return machine_push(m, (struct pickle_value){.kind = PICKLE_CALL, .is.call = c});
+    return machine_push(m,
+                        (struct pickle_value){.kind = PICKLE_CALL,
+                                              .is_unhashable = callable.kind == PICKLE_GLOBAL &&
+                                                               callable.is.global->makes_unhashable,
+                                              .is.call = c});
 }
 
 static enum status

@@ -31,6 +31,21 @@ pickle_kind_name(enum pickle_kind kind)
 }
 
 enum status
+pickle_dotted(struct slice module, struct slice name, struct arena *arena, struct slice *ret_dotted,
+              struct err *err)
+{
+    char *dotted = arena_alloc(arena, module.length + name.length + 2, 1);
+
+    if (dotted == NULL)
+        return arena_fail(arena, err);
+    memcpy(dotted, module.at, module.length);
+    dotted[module.length] = '.';
+    memcpy(dotted + module.length + 1, name.at, name.length);
+    *ret_dotted = (struct slice){.at = dotted, .length = module.length + 1 + name.length};
+    return OK;
+}
+
+enum status
 pickle_type(struct pickle_value v, struct arena *arena, struct slice *ret_type, struct err *err)
 {
     const struct pickle_global *g;
@@ -42,8 +57,7 @@ pickle_type(struct pickle_value v, struct arena *arena, struct slice *ret_type, 
         return OK;
     }
     g = v.is.global;
-    return arena_printf(arena, ret_type, err, "%.*s.%.*s", SLICE_PRINT(g->modern_module),
-                        SLICE_PRINT(g->modern_name));
+    return pickle_dotted(g->modern_module, g->modern_name, arena, ret_type, err);
 }
 
 static struct slice

@@ -29,6 +29,11 @@ static const struct {
     {"U", "numpy.dtypes.StrDType"},         {"V", "numpy.dtypes.VoidDType"},
 };
 
+/* Where a storage may have lived (torch/serialization.py, register_package): a device, or a number of
+ * one behind it: "cuda:0". */
+static const char *const places[] = {"cpu", "meta"};
+static const char *const devices[] = {"cuda", "mps", "hpu", "xpu", "mtia", "privateuseone"};
+
 struct judge {
     const struct pickle *pickle;
     struct arena *arena;
@@ -75,7 +80,7 @@ judge_global(struct judge *j, const struct pickle_global *g, struct err *err)
             REFUSE(j, err, "module %s is blocked by weights_only, whatever is allowed", blocked[i]);
     if (g->torch != NULL)
         return OK;
-    TRY(arena_printf(j->arena, &joined, err, "%.*s.%.*s", SLICE_PRINT(module), SLICE_PRINT(name)));
+    TRY(pickle_dotted(module, name, j->arena, &joined, err));
     return need(j, joined, err);
 }
 
@@ -146,11 +151,10 @@ type_of_result(const struct pickle_torch *row, struct pickle_value call)
 }
 
 static enum status
-judge_filling(struct judge *j, const struct pickle_call *c, const char *type, struct err *err)
+judge_filling(struct judge *j, const struct pickle_call *c, const char *type, bool is_dict,
+              struct err *err)
 {
     const struct pickle_extra *extra = c->extra;
-    bool is_dict =
-        strcmp(type, "collections.OrderedDict") == 0 || strcmp(type, "collections.Counter") == 0;
 
     if (extra == NULL)
         return OK;
@@ -190,9 +194,8 @@ judge_foreign_call(struct judge *j, struct pickle_value call, struct err *err)
     const struct pickle_global *g = call.is.call->callable.is.global;
     struct slice type;
 
-    TRY(arena_printf(j->arena, &type, err, "%.*s.%.*s", SLICE_PRINT(g->modern_module),
-                     SLICE_PRINT(g->modern_name)));
-    TRY(judge_filling(j, call.is.call, type.at, err));
+    TRY(pickle_dotted(g->modern_module, g->modern_name, j->arena, &type, err));
+    TRY(judge_filling(j, call.is.call, type.at, false, err));
     return need_numpy_type(j, call, err);
 }
 
@@ -224,6 +227,7 @@ judge_call(struct judge *j, struct pickle_value call, struct err *err)
     const struct pickle_call *c = call.is.call;
     const struct pickle_torch *row;
     const char *type;
+    bool is_dict;
 
     if (c->callable.kind != PICKLE_GLOBAL)
         REFUSE(j, err, "it calls what another call returned");
@@ -236,23 +240,48 @@ judge_call(struct judge *j, struct pickle_value call, struct err *err)
     if (!arguments_fit(row, call))
         REFUSE(j, err, "it calls %s with arguments that it does not take", row->name);
     type = type_of_result(row, call);
-    TRY(judge_filling(j, c, type, err));
+    is_dict =
+        strcmp(type, "collections.OrderedDict") == 0 || strcmp(type, "collections.Counter") == 0;
+    TRY(judge_filling(j, c, type, is_dict, err));
     for (size_t i = 0; c->extra != NULL && i < c->extra->states.count; i++)
         if (!state_fits(type, c->extra->states.items[i]))
             REFUSE(j, err, "it gives a %s a state that it does not take", type);
     return OK;
 }
 
+/* The loader asks the class for its dtype and nothing else, so that a tensor will do. */
 static bool
 is_storage_class(struct pickle_value v)
 {
     const struct pickle_torch *row;
 
+    if (v.kind == PICKLE_CALL && v.is.call->callable.kind == PICKLE_GLOBAL) {
+        row = v.is.call->callable.is.global->torch;
+        return row != NULL && (strcmp(type_of_result(row, v), "torch.Tensor") == 0 ||
+                               strcmp(type_of_result(row, v), "torch.nn.parameter.Parameter") == 0);
+    }
     if (v.kind != PICKLE_GLOBAL)
-        return false;
+        return v.kind == PICKLE_PERSISTENT;
     row = v.is.global->torch;
     return row != NULL && (row->kind == PICKLE_TORCH_STORAGE ||
                            strcmp(row->name, "torch.storage.UntypedStorage") == 0);
+}
+
+static bool
+is_location(struct slice location)
+{
+    for (size_t i = 0; i < ARRAY_LENGTH(places); i++)
+        if (slice_is(location, places[i]))
+            return true;
+    for (size_t i = 0; i < ARRAY_LENGTH(devices); i++) {
+        struct slice device = slice_of(devices[i]);
+
+        if (slice_starts(location, device) &&
+            (location.length == device.length || location.at[device.length] == ':' ||
+             (location.at[device.length] >= '0' && location.at[device.length] <= '9')))
+            return true;
+    }
+    return false;
 }
 
 /* ('storage', class, key, location, elements), and a view as the sixth in the old format. */
@@ -270,6 +299,8 @@ judge_persistent(struct judge *j, const struct pickle_persistent *p, struct err 
         REFUSE(j, err, "a storage is of no storage class");
     if (!pickle_text(part[3], &location) || !pickle_as_u64(part[4], &elements))
         REFUSE(j, err, "a storage's location or size is malformed");
+    if (!is_location(location))
+        REFUSE(j, err, "a storage's location is none that PyTorch knows of itself");
     return OK;
 }
 

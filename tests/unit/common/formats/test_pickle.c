@@ -230,10 +230,11 @@ static const struct {
     {B("(K\x01"
        "d."),
      ERR_MALFORMED, "without a value"},
-    {B("}]K\x01s."), ERR_MALFORMED, "a list cannot be a key"},
-    {B("}]\x85K\x01s."), ERR_MALFORMED, "a tuple cannot be a key"},
-    {B("\x8f(]\x90."), ERR_MALFORMED, "a list cannot be a key"},
-    {B("(}\x91."), ERR_MALFORMED, "a dict cannot be a key"},
+    {B("}]K\x01s."), ERR_MALFORMED, "list: not hashable"},
+    {B("}]\x85K\x01s."), ERR_MALFORMED, "tuple: not hashable"},
+    {B("\x8f(]\x90."), ERR_MALFORMED, "list: not hashable"},
+    {B("}ccollections\nOrderedDict\n)RNs."), ERR_MALFORMED, "object: not hashable"},
+    {B("(}\x91."), ERR_MALFORMED, "dict: not hashable"},
     {B(")K\x01"
        "a."),
      ERR_MALFORMED, "appended to a tuple"},

@@ -197,6 +197,19 @@ START_TEST(safety__calls_a_gadget_dangerous_however_it_is_reached)
 }
 END_TEST
 
+START_TEST(safety__shows_a_name_with_a_nul_whole)
+{
+    CLEANUP(judged_done) struct judged j = {0};
+
+    judge(&j, P("\x80\x02"
+                "ccollections\nOrderedDict\x00x\n."));
+    ck_assert_int_eq(j.in.safety, SAFETY_UNLISTED);
+    ck_assert_uint_eq(j.in.weights_only.need_count, 1);
+    ck_assert(slice_equal(j.in.weights_only.needs[0], P("collections.OrderedDict\x00x")));
+    ck_assert(slice_equal(j.in.findings[0].subject, P("collections.OrderedDict\x00x")));
+}
+END_TEST
+
 START_TEST(safety__is_never_clean_for_a_pickle_cut_off_anywhere)
 {
     struct slice whole = P("\x80\x02}(U\x05"
@@ -394,6 +407,21 @@ START_TEST(safety__lets_the_container_refuse)
 }
 END_TEST
 
+START_TEST(safety__says_that_a_damaged_file_does_not_load)
+{
+    CLEANUP(judged_done) struct judged j = {0};
+
+    judge(&j, P("\x80\x02N."));
+    ck_assert(j.in.weights_only.loads);
+    ck_assert_int_eq(
+        inspection_note(&j.in, &j.limits, FINDING_STORAGE_SHORT, slice_of("0"), NULL, "too short"),
+        OK);
+    ck_assert_int_eq(safety_end(&j.judge, NULL), OK);
+    ck_assert(!j.in.weights_only.loads);
+    ck_assert(slice_is(j.in.weights_only.reason, "the file is damaged (storage.truncated)"));
+}
+END_TEST
+
 START_TEST(safety__asks_weights_only_of_the_main_pickle_alone)
 {
     CLEANUP(judged_done) struct judged j = {0};
@@ -533,6 +561,7 @@ SUITE(safety)
     return suite_with(
         "safety", LOOP(safety__finds_nothing_in_inert_data, clean),
         LOOP(safety__names_what_is_not_listed, unlisted),
+        TEST(safety__shows_a_name_with_a_nul_whole),
         LOOP(safety__calls_a_gadget_dangerous_however_it_is_reached, evil),
         TEST(safety__is_never_clean_for_a_pickle_cut_off_anywhere),
         LOOP(safety__remarks_what_no_pickler_writes, odd), TEST(safety__is_malformed_at_a_limit),
@@ -540,6 +569,7 @@ SUITE(safety)
         TEST(safety__stops_at_the_nesting_limit_and_is_not_clean),
         TEST(safety__does_not_run_one_nested_pickle_over_and_over),
         TEST(safety__sorts_the_needs_and_names_each_once), TEST(safety__lets_the_container_refuse),
+        TEST(safety__says_that_a_damaged_file_does_not_load),
         TEST(safety__asks_weights_only_of_the_main_pickle_alone), TEST(safety__keeps_the_worst),
         TEST(safety__survives_running_out_of_memory_anywhere),
         LOOP(safety__reads_and_judges_what_pytorch_saves, files),

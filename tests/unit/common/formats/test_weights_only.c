@@ -113,6 +113,18 @@ static const struct {
     {B("\x80\x02(U\x07storagectorch\nFloatStorage\nU\x01"
        "0NK\x01tQ."),
      "", "location"},
+    {B("\x80\x02(U\x07storagectorch\nFloatStorage\nU\x01"
+       "0U\x06"
+       "cuda:0K\x01tQ."),
+     "", ""},
+    {B("\x80\x02(U\x07storagectorch\nFloatStorage\nU\x01"
+       "0U\x05"
+       "cudasK\x01tQ."),
+     "", "location"},
+    {B("\x80\x02(U\x07storagectorch\nFloatStorage\nU\x01"
+       "0U\x04"
+       "cpu1K\x01tQ."),
+     "", "location"},
     /* Text. */
     {B("\x80\x02U\x01\xff."), "", "not UTF-8"},
     {B("\x80\x02X\x03\x00\x00\x00\xed\xa0\x80."), "", ""},
