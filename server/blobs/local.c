@@ -303,7 +303,7 @@ heal(const struct local *l, const char *staged, const char *blob, uint64_t size,
         return fail_io("looking at the blob", blob, err);
     if (S_ISREG(st.st_mode) && (uint64_t)st.st_size == size)
         return OK;
-    (void)snprintf(aside.text, sizeof aside.text, "%s.heal", blob);
+    (void)snprintf(aside.text, sizeof aside.text, "%.67s.heal", blob);
     (void)unlinkat(l->blobs, aside.text, 0);
     if (linkat(l->staging, staged, l->blobs, aside.text, 0) != 0 ||
         renameat(l->blobs, aside.text, l->blobs, blob) != 0)
