@@ -116,7 +116,7 @@ enum status
 stmt_begin(struct stmt *s, struct db *db, const struct query *query, const struct value *values,
            size_t count, struct err *err)
 {
-    struct sqlite_prepared *p;
+    struct sqlite_prepared *p = NULL;
 
     TRY(prepare(db, query, &p, err));
     FAIL_IF(p->is_in_use, err, STORE, 0, "begun twice at once: %s", query->sql);
