@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "common/base/attr.h"
 #include "common/base/mem.h"
 #include "server/http/problem.h"
 #include "server/http/query.h"
@@ -146,6 +147,7 @@ pass_gate(struct exchange *x, const char *method, const char *version, struct er
     TRY(name_request(x, err));
     FAIL_IF(x->conn->uri == NULL, err, NO_MEMORY, 0, "no memory for the URI");
     TRY(arena_copy(&x->arena, slice_of(x->conn->uri), &uri, err));
+    mem_free(TAKE(x->conn->uri));
     conn_ask_local(x->conn);
     in.uri = uri;
     in.local = slice_of(x->conn->local);
@@ -500,6 +502,7 @@ dispatch_completed(void *cls, struct MHD_Connection *connection, void **con_cls,
     conn_set(x->conn, CONN_IDLE);
     x->connection = NULL;
     x->conn = NULL;
+    x->is_suspended = false;
     if (x->response != NULL)
         MHD_destroy_response(x->response); /* never queued */
     x->response = NULL;

@@ -137,6 +137,7 @@ struct lingering {
 struct httpd {
     struct httpd_config config; /* limits filled in */
     struct gate_rules rules;
+    char **hosts, **origins; /* the rules' */
     struct router *router;
     struct MHD_Daemon *daemon;
     int listen_fd;

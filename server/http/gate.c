@@ -216,7 +216,8 @@ split_host(struct slice host, struct slice *ret_name)
 }
 
 static bool
-is_own_host(const struct gate_rules *rules, struct slice name, struct slice local)
+is_own_host(const struct gate_rules *rules, struct slice host, struct slice name,
+            struct slice local)
 {
     static const char *const loopback[] = {"localhost", "127.0.0.1", "::1"};
 
@@ -226,7 +227,8 @@ is_own_host(const struct gate_rules *rules, struct slice name, struct slice loca
         if (is_text(name, loopback[i]))
             return true;
     for (size_t i = 0; rules->hosts != NULL && rules->hosts[i] != NULL; i++)
-        if (is_text(name, rules->hosts[i]) || strcmp(rules->hosts[i], "*") == 0)
+        if (is_text(name, rules->hosts[i]) || is_text(host, rules->hosts[i]) ||
+            strcmp(rules->hosts[i], "*") == 0)
             return true;
     /* The very address that was dialled: a name that DNS was made to point here is not that. */
     return local.length > 0 && slice_equal(name, local);
@@ -248,7 +250,7 @@ check_host(const struct gate_rules *rules, const struct gate_input *in, struct s
     if (authority.at != NULL)
         *ret_host = authority; /* RFC 9112 §3.2.2: it replaces Host */
     FAIL_IF(!split_host(*ret_host, &name), err, BAD_REQUEST, 0, "the Host header is malformed");
-    FAIL_IF(!is_own_host(rules, name, in->local), err, BAD_HOST, 0,
+    FAIL_IF(!is_own_host(rules, *ret_host, name, in->local), err, BAD_HOST, 0,
             "\"%.*s\" is not a name of this server; it may be added with --public-url",
             name.length > 100 ? 100 : (int)name.length, name.at);
     return OK;

@@ -15,7 +15,8 @@ struct gate_rules {
     size_t header_count;
     size_t header_bytes;
     size_t uri_bytes;
-    const char *const *hosts;   /* allowed besides loopback's names; NULL-terminated, or NULL */
+    const char *const *hosts;   /* allowed besides loopback's names; NULL-terminated, or NULL. With
+                                 * a port only that one, else any; "*" is any host */
     const char *const *origins; /* allowed besides the Host's own; the same */
 };
 

@@ -92,6 +92,14 @@ start_daemon(struct httpd *h, struct err *err)
 }
 
 static void
+free_texts(char **texts)
+{
+    for (size_t i = 0; texts != NULL && texts[i] != NULL; i++)
+        mem_free(texts[i]);
+    mem_free(texts);
+}
+
+static void
 free_httpd(struct httpd *h)
 {
     if (h == NULL)
@@ -104,6 +112,8 @@ free_httpd(struct httpd *h)
     if (h->unix_path != NULL)
         (void)unlink(h->unix_path);
     mem_free(h->unix_path);
+    free_texts(h->hosts);
+    free_texts(h->origins);
     router_free(h->router);
     (void)pthread_mutex_destroy(&h->table_lock);
     (void)pthread_mutex_destroy(&h->linger_lock);
@@ -117,6 +127,25 @@ free_httpd_at(struct httpd **h)
     free_httpd(*h);
 }
 
+/* A NULL-terminated list of our own; NULL for NULL. */
+static enum status
+copy_texts(const char *const *texts, char ***ret_copy, struct err *err)
+{
+    size_t count = 0;
+
+    if (texts == NULL)
+        return OK;
+    while (texts[count] != NULL)
+        count++;
+    *ret_copy = mem_new(count + 1, sizeof **ret_copy);
+    FAIL_IF(*ret_copy == NULL, err, NO_MEMORY, 0, "no memory for the HTTP server");
+    for (size_t i = 0; i < count; i++) {
+        (*ret_copy)[i] = mem_copy(texts[i], strlen(texts[i]));
+        FAIL_IF((*ret_copy)[i] == NULL, err, NO_MEMORY, 0, "no memory for the HTTP server");
+    }
+    return OK;
+}
+
 enum status
 httpd_start(const struct httpd_config *config, struct httpd **ret_httpd, struct err *err)
 {
@@ -124,6 +153,9 @@ httpd_start(const struct httpd_config *config, struct httpd **ret_httpd, struct 
 
     FAIL_IF(h == NULL, err, NO_MEMORY, 0, "no memory for the HTTP server");
     h->listen_fd = h->wake_fd = -1;
+    (void)pthread_mutex_init(&h->table_lock, NULL);
+    (void)pthread_mutex_init(&h->linger_lock, NULL);
+    park_init(&h->park);
     h->config = *config;
     if (h->config.limits.polling_threads == 0)
         h->config.limits = httpd_limits_default();
@@ -131,12 +163,11 @@ httpd_start(const struct httpd_config *config, struct httpd **ret_httpd, struct 
         .header_count = h->config.limits.header_count,
         .header_bytes = h->config.limits.header_bytes,
         .uri_bytes = h->config.limits.uri_bytes,
-        .hosts = config->hosts,
-        .origins = config->origins,
     };
-    (void)pthread_mutex_init(&h->table_lock, NULL);
-    (void)pthread_mutex_init(&h->linger_lock, NULL);
-    park_init(&h->park);
+    TRY(copy_texts(config->hosts, &h->hosts, err));
+    TRY(copy_texts(config->origins, &h->origins, err));
+    h->rules.hosts = (const char *const *)h->hosts;
+    h->rules.origins = (const char *const *)h->origins;
     if (getrandom(&h->id_seed, sizeof h->id_seed, 0) != sizeof h->id_seed)
         h->id_seed = (uint64_t)clock_wall_us();
     TRY(router_new(config->routes, config->route_count, &h->router, err));

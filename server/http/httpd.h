@@ -40,10 +40,11 @@ typedef enum status httpd_authorize(const struct request *request, const struct 
                                     const struct principal **ret_principal, struct reply *ret_reply,
                                     struct err *err);
 
-/* All that it points to is borrowed until httpd_stop has returned. */
+/* What it points to is borrowed until httpd_stop has returned, but for hosts and origins. */
 struct httpd_config {
     const char *listen;         /* "127.0.0.1:8420", "[::1]:0", "unix:/run/ckptd.sock" */
-    const char *const *hosts;   /* allowed besides loopback's; NULL-terminated, or NULL */
+    const char *const *hosts;   /* allowed besides loopback's; NULL-terminated, or NULL. With a port
+                                 * only that one, else any; "*" is any host. Copied */
     const char *const *origins; /* allowed besides the Host's own; the same */
     const struct route *routes;
     size_t route_count;

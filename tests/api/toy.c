@@ -384,7 +384,11 @@ void
 toy_start(struct toy *toy, struct httpd_limits limits, unsigned threads, size_t queue)
 {
     static const char *const names[ROUTE_POOL_COUNT] = {"query", "heavy", "io"};
+    const char *const hosts[] = {"toys.example", "ports.example:8420", NULL};
+    const char *const origins[] = {"https://console.example", NULL};
     struct httpd_config config = {
+        .hosts = hosts,
+        .origins = origins,
         .listen = "127.0.0.1:0",
         .routes = routes,
         .route_count = ARRAY_LENGTH(routes),
