@@ -242,50 +242,71 @@ finish(struct walk *w, struct slice path, enum container_kind kind, struct err *
 
 /* ---- the forms that hold tensors ---- */
 
+/* One value below an optimizer's dict: a tensor, or more to look into. */
+static enum status
+read_optimizer_value(struct walk *w, struct vec *queue, const struct place_in_file *parent,
+                     struct slice key, struct pickle_value v, struct err *err)
+{
+    enum torch_answer answer = TORCH_NO_TENSOR;
+    struct place_in_file *added;
+    struct slice path;
+
+    if (key.at == NULL || parent->path.length + key.length >= w->r->limits->name_bytes)
+        return OK;
+    TRY(join(w, parent->path, key, &path, err));
+    TRY(add_tensor(w, v, path, &answer, err));
+    if (answer != TORCH_NO_TENSOR || parent->depth >= w->r->limits->pickle_depth)
+        return OK;
+    if (queue->count == queue->cap)
+        return cut(w, err);
+    TRY(vec_add(queue, &added, "nested values", err));
+    *added = (struct place_in_file){.value = v, .path = path, .depth = parent->depth + 1};
+    return OK;
+}
+
+/* The values directly in a dict or a list below an optimizer's dict. */
+static enum status
+read_optimizer_level(struct walk *w, struct vec *queue, const struct place_in_file *place,
+                     struct err *err)
+{
+    struct pickle_pairs pairs = {0};
+    struct pickle_items items = {0};
+    bool is_mapping = false, is_text;
+
+    TRY(torch_value_pairs(place->value, w->r->scratch, &is_mapping, &pairs, err));
+    if (!is_mapping)
+        (void)pickle_list(place->value, &items);
+    for (size_t i = 0; i < (is_mapping ? pairs.count : items.count); i++) {
+        struct pickle_value v = is_mapping ? pairs.at[i].value : items.at[i];
+        struct slice key;
+
+        if (!take_step(w))
+            return cut(w, err);
+        if (!torch_tensor_is(v) && !may_hold(v))
+            continue;
+        if (is_mapping)
+            TRY(torch_value_key(pairs.at[i].key, w->r->scratch, &key, &is_text, err));
+        else
+            TRY(arena_printf(w->r->scratch, &key, err, "%zu", i));
+        TRY(read_optimizer_value(w, queue, place, key, v, err));
+    }
+    return OK;
+}
+
 /* Tensors anywhere below an optimizer's dict, each by its path: "state.0.exp_avg". */
 static enum status
 read_optimizer(struct walk *w, const struct place_in_file *place, struct err *err)
 {
     CLEANUP(vec_done)
     struct vec queue = vec_of(sizeof(struct place_in_file), w->queue.cap);
-    struct place_in_file *added;
+    struct place_in_file *first;
 
-    TRY(vec_add(&queue, &added, "nested values", err));
-    *added = (struct place_in_file){.value = place->value, .depth = place->depth};
+    TRY(vec_add(&queue, &first, "nested values", err));
+    *first = (struct place_in_file){.value = place->value, .depth = place->depth};
     for (size_t at = 0; at < queue.count; at++) {
         struct place_in_file inner = VEC_AT(&queue, struct place_in_file, at);
-        struct pickle_pairs pairs = {0};
-        struct pickle_items items = {0};
-        bool is_mapping = false;
 
-        TRY(torch_value_pairs(inner.value, w->r->scratch, &is_mapping, &pairs, err));
-        if (!is_mapping)
-            (void)pickle_list(inner.value, &items);
-        for (size_t i = 0; i < (is_mapping ? pairs.count : items.count); i++) {
-            struct pickle_value v = is_mapping ? pairs.at[i].value : items.at[i];
-            enum torch_answer answer = TORCH_NO_TENSOR;
-            struct slice key, path;
-            bool is_text;
-
-            if (!take_step(w))
-                return cut(w, err);
-            if (!torch_tensor_is(v) && !may_hold(v))
-                continue;
-            if (is_mapping)
-                TRY(torch_value_key(pairs.at[i].key, w->r->scratch, &key, &is_text, err));
-            else
-                TRY(arena_printf(w->r->scratch, &key, err, "%zu", i));
-            if (key.at == NULL || inner.path.length + key.length >= w->r->limits->name_bytes)
-                continue;
-            TRY(join(w, inner.path, key, &path, err));
-            TRY(add_tensor(w, v, path, &answer, err));
-            if (answer != TORCH_NO_TENSOR || inner.depth >= w->r->limits->pickle_depth)
-                continue;
-            if (queue.count == queue.cap)
-                return cut(w, err);
-            TRY(vec_add(&queue, &added, "nested values", err));
-            *added = (struct place_in_file){.value = v, .path = path, .depth = inner.depth + 1};
-        }
+        TRY(read_optimizer_level(w, &queue, &inner, err));
     }
     return OK;
 }

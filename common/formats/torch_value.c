@@ -299,7 +299,7 @@ torch_value_scalar(struct pickle_value v, struct pickle_value *ret_plain)
     if (row == SIZE_MAX || !number_bytes(pickle_argument(v, 1), bytes, sizeof bytes, &count))
         return false;
     code = numbers[row].code;
-    if (code[0] == 'c' || count != (size_t)(code[1] - '0'))
+    if (code[0] == 'c' || count == 0 || count != (size_t)(code[1] - '0'))
         return false;
     state = pickle_state(pickle_argument(v, 0)); /* (3, byte order, …) */
     if (state != NULL && pickle_list(*state, &items) && items.count > 1 &&
