@@ -426,28 +426,6 @@ compare_names(const void *a, const void *b)
     return slice_compare(*left, *right);
 }
 
-/* A storage that is not as the pickle tells it, and a tensor that lies outside of its storage, stop
- * torch.load when they are met. */
-static enum status
-refuse_damage(struct safety_judge *s, struct err *err)
-{
-    static const enum finding_id damages[] = {
-        FINDING_STORAGE_SHORT,
-        FINDING_STORAGE_LONG,
-        FINDING_STORAGE_MISSING,
-        FINDING_TENSOR_OUTSIDE,
-        FINDING_TORCH_RECORD,
-    };
-
-    if (!s->has_main)
-        return OK;
-    for (size_t i = 0; i < s->in->finding_count; i++)
-        for (size_t k = 0; k < ARRAY_LENGTH(damages); k++)
-            if (s->in->findings[i].id == damages[k])
-                return safety_refuse(s, err, "the file is damaged (%s)", finding_name(damages[k]));
-    return OK;
-}
-
 enum status
 safety_end(struct safety_judge *s, struct err *err)
 {
@@ -455,7 +433,6 @@ safety_end(struct safety_judge *s, struct err *err)
     struct slice *needs, *given = s->needs.items;
     size_t count = 0;
 
-    TRY(refuse_damage(s, err));
     if (s->in->safety < s->level)
         s->in->safety = s->level;
     needs = arena_alloc(&s->in->arena, s->needs.count, sizeof *needs);

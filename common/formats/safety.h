@@ -45,6 +45,5 @@ enum status safety_refuse(struct safety_judge *s, struct err *err, const char *r
 /* The safety cannot be better than this. */
 void safety_at_least(struct safety_judge *s, enum safety level);
 
-/* Write safety and weights_only to the inspection, whose findings about storages and tensors must be
- * there by then: damage makes torch.load refuse. */
+/* Write safety and weights_only to the inspection. */
 enum status safety_end(struct safety_judge *s, struct err *err) MUST_CHECK;

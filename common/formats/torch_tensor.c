@@ -500,6 +500,17 @@ unwrap(struct rebuild *b, const struct rebuilder *row)
     return false;
 }
 
+/* Parameter(None) is a tensor without elements. */
+static enum status
+read_empty(struct rebuild *b)
+{
+    static const uint64_t none[] = {0};
+
+    b->t.tensor.dtype = DTYPE_FLOAT32;
+    b->t.tensor.shape = (struct shape){.rank = 1, .dims = none};
+    return OK;
+}
+
 static enum status
 rebuild(struct rebuild *b, struct err *err)
 {
@@ -514,6 +525,8 @@ rebuild(struct rebuild *b, struct err *err)
         }
         if (row->read != NULL)
             return row->read(b, err);
+        if (row->wraps == WRAPS_VALUE && argument(b, row->inner).kind == PICKLE_NONE)
+            return read_empty(b);
         if (!unwrap(b, row)) {
             b->problem = "what it wraps is no tensor";
             return OK;

@@ -407,21 +407,6 @@ START_TEST(safety__lets_the_container_refuse)
 }
 END_TEST
 
-START_TEST(safety__says_that_a_damaged_file_does_not_load)
-{
-    CLEANUP(judged_done) struct judged j = {0};
-
-    judge(&j, P("\x80\x02N."));
-    ck_assert(j.in.weights_only.loads);
-    ck_assert_int_eq(
-        inspection_note(&j.in, &j.limits, FINDING_STORAGE_SHORT, slice_of("0"), NULL, "too short"),
-        OK);
-    ck_assert_int_eq(safety_end(&j.judge, NULL), OK);
-    ck_assert(!j.in.weights_only.loads);
-    ck_assert(slice_is(j.in.weights_only.reason, "the file is damaged (storage.truncated)"));
-}
-END_TEST
-
 START_TEST(safety__asks_weights_only_of_the_main_pickle_alone)
 {
     CLEANUP(judged_done) struct judged j = {0};
@@ -569,7 +554,6 @@ SUITE(safety)
         TEST(safety__stops_at_the_nesting_limit_and_is_not_clean),
         TEST(safety__does_not_run_one_nested_pickle_over_and_over),
         TEST(safety__sorts_the_needs_and_names_each_once), TEST(safety__lets_the_container_refuse),
-        TEST(safety__says_that_a_damaged_file_does_not_load),
         TEST(safety__asks_weights_only_of_the_main_pickle_alone), TEST(safety__keeps_the_worst),
         TEST(safety__survives_running_out_of_memory_anywhere),
         LOOP(safety__reads_and_judges_what_pytorch_saves, files),
