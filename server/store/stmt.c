@@ -119,6 +119,7 @@ stmt_begin(struct stmt *s, struct db *db, const struct query *query, const struc
     struct sqlite_prepared *p = NULL;
 
     TRY(prepare(db, query, &p, err));
+    FAIL_IF(p == NULL, err, INTERNAL, 0, "not prepared: %s", query->sql);
     FAIL_IF(p->is_in_use, err, STORE, 0, "begun twice at once: %s", query->sql);
     FAIL_IF(strlen(query->params) != count, err, STORE, 0, "%zu values are given for: %s", count,
             query->sql);

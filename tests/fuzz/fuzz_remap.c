@@ -137,7 +137,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     CLEANUP(arena_done) struct arena arena = arena_with_cap(CAP);
     struct limits limits = limits_default();
     struct slice rest = {(const char *)data, size}, text = part(&rest), source = part(&rest);
-    struct state_key keys[KEYS_MAX], expected[KEYS_MAX];
+    static struct state_key keys[KEYS_MAX], expected[KEYS_MAX]; /* too large for a frame */
     struct state s = {.keys = keys, .count = read_keys(source, keys)};
     size_t count = read_keys(rest, expected);
     struct remap r;
