@@ -52,6 +52,7 @@ prepare(struct db *db, const struct query *query, struct sqlite_prepared **ret_p
         if (p->query == NULL || p->query == query)
             break;
     }
+    *ret_prepared = p;
     if (p->query == NULL) {
         result = sqlite3_prepare_v3(db->handle, query->sql, -1, SQLITE_PREPARE_PERSISTENT,
                                     &p->handle, NULL);
@@ -60,7 +61,6 @@ prepare(struct db *db, const struct query *query, struct sqlite_prepared **ret_p
         p->query = query;
         TRY(number_params(p, err));
     }
-    *ret_prepared = p;
     return OK;
 }
 
@@ -116,7 +116,7 @@ enum status
 stmt_begin(struct stmt *s, struct db *db, const struct query *query, const struct value *values,
            size_t count, struct err *err)
 {
-    struct sqlite_prepared *p = NULL;
+    struct sqlite_prepared *p;
 
     TRY(prepare(db, query, &p, err));
     FAIL_IF(p == NULL, err, INTERNAL, 0, "not prepared: %s", query->sql);
