@@ -28,19 +28,28 @@ suites() {
 build        0  core   600  build dev
 unit         1  core   180  tests dev unit
 corpus       1  core   120  tests dev fuzz
+http         1  core   240  tests dev api
 lint         2  core   180  tests dev lint
+cli          2  core   120  sh tests/api/cli.sh build/dev/ckptd
+api          2  core   300  system_python tests/api/run.py --daemon build/dev/ckptd
 asan-build   1  all    600  build asan
-asan         1  all    300  tests asan 'unit|fuzz'
-valgrind     2  all    600  valgrind_units
+asan         1  all    400  tests asan 'unit|fuzz|api'
+asan-cli     1  all    120  sh tests/api/cli.sh build/asan/ckptd
+asan-api     1  all    600  system_python tests/api/run.py --daemon build/asan/ckptd
+valgrind     2  all    900  valgrind_units
 cppcheck     2  all    300  cppcheck_sources
 tsan-build   2  all    600  build tsan
-tsan         2  all    300  tests tsan unit
+tsan         2  all    400  tests tsan 'unit|api'
+tsan-api     2  all    600  system_python tests/api/run.py --daemon build/tsan/ckptd
 tidy         1  all    600  tidy_sources
 fuzz-build   1  all    600  build fuzz
 fuzz         1  all    900  search_inputs
 venv         2  all    900  python_venv
 weights-only 2  all    300  weights_only_answers
+tables       2  all     60  "$CKPTD_PYTHON" tests/interop/check_tables.py
+inspect      2  all    300  files_of_pytorch
 pairs        2  all    600  pairs_with_pytorch
+quickstart   1  all    300  quickstart_demo
 END
 }
 
@@ -65,6 +74,33 @@ pairs_with_pytorch() {
     deep) "$CKPTD_PYTHON" tests/interop/pairs.py --build build/dev --deep ;;
     *) "$CKPTD_PYTHON" tests/interop/pairs.py --build build/dev ;;
     esac
+}
+
+# Debian's own Python, whose packages apt-get installed, whichever comes first in the path.
+system_python() {
+    if [ -x /usr/bin/python3 ]; then
+        /usr/bin/python3 "$@"
+    else
+        python3 "$@"
+    fi
+}
+
+# Random files that torch.save wrote, read by ckptd and by torch.load.
+files_of_pytorch() {
+    case $CKPTD_LEVEL in
+    deep) files=2000 ;;
+    *) files=150 ;;
+    esac
+    "$CKPTD_PYTHON" tests/interop/check_inspect.py --ckptd build/dev/ckptd --files "$files" \
+        --seed "$CKPTD_SEED"
+}
+
+# The README's first command, as far as it goes without a person.
+quickstart_demo() {
+    port=$(system_python -c 'import socket
+s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+    CKPTD_LISTEN=127.0.0.1:$port CKPTD_DATA=build/run/quickstart sh deploy/quickstart.sh --demo &&
+        echo "1 passed, 0 failed"
 }
 
 # tests PRESET LABELS: what ctest has under those labels; LABELS is a regular expression.
@@ -135,7 +171,7 @@ python_venv() {
 # ---- what must be installed ----
 
 packages() {
-    echo build-essential cmake ninja-build pkg-config git curl python3 check libmicrohttpd-dev \
+    echo build-essential cmake ninja-build pkg-config git curl python3 python3-yaml python3-jsonschema check libmicrohttpd-dev \
         libsqlite3-dev libjansson-dev libssl-dev libzip-dev libyaml-dev libinih-dev
     [ "$CKPTD_LEVEL" = core ] ||
         echo clang-14 libclang-rt-14-dev llvm-14 clang-tidy-14 clang-format-14 cppcheck valgrind \

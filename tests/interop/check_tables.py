@@ -36,7 +36,8 @@ def main():
     wrong += differ("renamed modules", {m[:2] for m in modules}, set(_compat_pickle.IMPORT_MAPPING.items()))
     wrong += differ("torch's names", {n[:4] for n in names if n[4] == "true"}, {k + v for k, v in NAME_MAPPING.items()})
     wrong += differ("torch's modules", {m[:2] for m in modules if m[2] == "true"}, set(IMPORT_MAPPING.items()))
-    print(f"PyTorch {torch.__version__}: {len(rows) + len(names) + len(modules) - wrong} passed, {wrong} failed")
+    print(f"PyTorch {torch.__version__}")
+    print(f"{len(rows) + len(names) + len(modules) - wrong} passed, {wrong} failed")
     return wrong > 0
 
 
