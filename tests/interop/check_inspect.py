@@ -224,7 +224,7 @@ def main():
         if problem:
             failed += 1
             print(f"case {folder.name}: {problem}")
-    print(f"{arguments.files} files, {len(cases)} cases, {failed} differ")
+    print(f"{arguments.files + len(cases) - failed} passed, {failed} failed")
     return 1 if failed else 0
 
 
