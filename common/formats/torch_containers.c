@@ -53,12 +53,20 @@ cut(struct walk *w, struct err *err)
 }
 
 static bool
+take_steps(struct walk *w, size_t count)
+{
+    if (w->r->steps_left < count) {
+        w->r->steps_left = 0;
+        return false;
+    }
+    w->r->steps_left -= count;
+    return true;
+}
+
+static bool
 take_step(struct walk *w)
 {
-    if (w->r->steps_left == 0)
-        return false;
-    w->r->steps_left--;
-    return true;
+    return take_steps(w, 1);
 }
 
 /* "path.key", or the key alone at the top. ERR_LIMIT past the length of a name. */
@@ -75,19 +83,17 @@ join(struct walk *w, struct slice path, struct slice key, struct slice *ret_path
                         SLICE_PRINT(key));
 }
 
-/* Whether containers may be in it. */
+/* Whether containers may be in it: a mapping, an object with attributes, a list. */
 static bool
 may_hold(struct pickle_value v)
 {
     struct pickle_items items;
-    struct torch_module module;
 
     if (torch_tensor_is(v))
         return false;
-    if (v.kind == PICKLE_CALL && v.is.call->extra != NULL && v.is.call->extra->items.count > 0)
+    if (v.kind == PICKLE_CALL && v.is.call->extra != NULL)
         return true;
-    return pickle_is_mapping(v) || torch_value_module(v, &module) ||
-           (pickle_list(v, &items) && items.count > 0);
+    return pickle_is_mapping(v) || (pickle_list(v, &items) && items.count > 0);
 }
 
 static enum status
@@ -206,7 +212,8 @@ add_versions(struct walk *w, struct pickle_value dict, struct err *err)
         struct module_version v = {0};
         struct slice module;
 
-        if (!pickle_text(pairs.at[i].key, &module))
+        if (!pickle_text(pairs.at[i].key, &module) ||
+            !take_steps(w, torch_value_size(pairs.at[i].value)))
             continue;
         TRY(arena_copy(&w->r->in->arena, module, &v.module, err));
         told = pickle_get(pairs.at[i].value, "version");
@@ -234,7 +241,8 @@ finish(struct walk *w, struct slice path, enum container_kind kind, struct err *
         return inspection_note(w->r->in, w->r->limits, FINDING_KEY_ODD, path, err,
                                "a second state dict at the same path; it is left out");
     }
-    if (w->r->in->container_count < w->r->limits->containers)
+    /* One that was not read to its end is none. */
+    if (w->r->in->container_count < w->r->limits->containers && w->r->steps_left > 0)
         return builder_finish(&w->builder, path, kind, err);
     clear(w);
     return cut(w, err);
@@ -329,7 +337,7 @@ add_module_tensors(struct walk *w, struct pickle_value dict, struct slice prefix
 
         if (!pickle_text(pairs.at[i].key, &key) || !torch_tensor_is(pairs.at[i].value))
             continue;
-        for (size_t k = 0; k < left_out.count && !is_left_out; k++) {
+        for (size_t k = 0; k < left_out.count && !is_left_out && take_step(w); k++) {
             struct slice other;
 
             is_left_out = pickle_text(left_out.at[k], &other) && slice_equal(key, other);
@@ -358,7 +366,9 @@ push_children(struct walk *w, struct vec *stack, struct pickle_value modules,
         if (!take_step(w) || stack->count == stack->cap ||
             parent->depth >= w->r->limits->pickle_depth)
             return cut(w, err);
-        if (!pickle_text(pairs.at[i].key, &key) || !torch_value_module(pairs.at[i].value, &module))
+        if (!pickle_text(pairs.at[i].key, &key) ||
+            !take_steps(w, torch_value_size(pairs.at[i].value)) ||
+            !torch_value_module(pairs.at[i].value, &module))
             continue;
         TRY(vec_add(stack, &child, "modules", err));
         child->value = pairs.at[i].value;
@@ -494,6 +504,8 @@ read_place(struct walk *w, const struct place_in_file *place, struct err *err)
     struct torch_module module;
     bool is_mapping = false;
 
+    if (!take_steps(w, torch_value_size(place->value)))
+        return cut(w, err);
     if (torch_value_module(place->value, &module))
         return read_module(w, place, err);
     TRY(torch_value_pairs(place->value, w->r->scratch, &is_mapping, &pairs, err));

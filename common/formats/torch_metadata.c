@@ -78,6 +78,16 @@ struct rendering {
     bool is_whole; /* false: something did not fit, the value is left out */
 };
 
+/* Whether v is small enough to be looked into; what the look costs is taken off. */
+static bool
+spend(size_t *steps_left, struct pickle_value v)
+{
+    size_t size = torch_value_size(v);
+
+    *steps_left -= size < *steps_left ? size : *steps_left;
+    return size <= ITEMS_MAX && *steps_left > 0;
+}
+
 /* Too many items, or too deep: what it is stands for what is in it. */
 static enum status
 push_pairs(struct rendering *g, struct pickle_pairs pairs)
@@ -203,6 +213,8 @@ write_call(struct rendering *g, struct pickle_value v, struct pickle_value *ret_
     if (pickle_is_call(v, "torch", "device"))
         return write_device(g, v, err);
     if (pickle_is_call(v, "_codecs", "encode") || torch_tensor_is(v))
+        return write_type(g, v, err);
+    if (!spend(g->steps_left, v))
         return write_type(g, v, err);
     for (size_t i = 0; i < ARRAY_LENGTH(boxes); i++) {
         state = pickle_attribute(v, boxes[i]);
@@ -427,9 +439,10 @@ is_scheduler(struct slice key)
 }
 
 static bool
-is_optimizer(struct slice key, struct pickle_value v)
+is_optimizer(struct slice key, struct pickle_value v, size_t *steps_left)
 {
-    return torch_kind_is_optimizer(key) || pickle_get(v, "param_groups") != NULL;
+    return torch_kind_is_optimizer(key) ||
+           (*steps_left > 0 && spend(steps_left, v) && pickle_get(v, "param_groups") != NULL);
 }
 
 /* What has been written of the object, and what may still be spent on it. */
@@ -498,7 +511,7 @@ add_pair(struct gathering *g, const struct pickle_pair *pair, struct err *err)
     if (torch_tensor_is(pair->value) || !pickle_text(pair->key, &key) || !is_spellable(key) ||
         is_ours(key))
         return OK;
-    g->has_optimizer = g->has_optimizer || is_optimizer(key, pair->value);
+    g->has_optimizer = g->has_optimizer || is_optimizer(key, pair->value, &g->steps_left);
     g->has_scheduler = g->has_scheduler || is_scheduler(key);
     if (is_plain(pair->value) || is_described(key))
         return add_value(g, key, pair->value, err);

@@ -2,8 +2,12 @@
 
 #include "common/base/attr.h"
 #include "common/base/num.h"
+#include "common/formats/torch_value.h"
 
-enum { WRAPPINGS_MAX = 16 }; /* of parameters in subclasses in parameters … */
+enum {
+    WRAPPINGS_MAX = 16, /* of parameters in subclasses in parameters … */
+    FLAGS_MAX = 64,     /* in _rebuild_tensor_v2's metadata */
+};
 
 /* A call on its way to becoming a tensor: wrappings are taken off until a row of the table fits. */
 struct rebuild {
@@ -171,6 +175,10 @@ check_flags(struct rebuild *b, struct pickle_value flags, struct err *err)
 {
     static const char *const names[] = {"conj", "neg"};
 
+    if (torch_value_size(flags) > FLAGS_MAX) {
+        b->problem = "its flags are more than PyTorch has";
+        return OK;
+    }
     for (size_t i = 0; i < ARRAY_LENGTH(names); i++) {
         const struct pickle_value *flag = pickle_get(flags, names[i]);
         bool is_set = false;

@@ -162,6 +162,37 @@ torch_value_pairs(struct pickle_value v, struct arena *arena, bool *ret_is_mappi
     return OK;
 }
 
+/* Keys of a state: a dict, or a pair of them. */
+static size_t
+state_size(struct pickle_value state)
+{
+    size_t size = 1;
+
+    if (state.kind == PICKLE_DICT)
+        return size + state.is.dict->count;
+    for (uint32_t i = 0; state.kind == PICKLE_TUPLE && i < state.count && i < 2; i++)
+        size += state.is.items[i].kind == PICKLE_DICT ? state.is.items[i].is.dict->count : 0;
+    return size;
+}
+
+size_t
+torch_value_size(struct pickle_value v)
+{
+    const struct pickle_extra *extra = v.kind == PICKLE_CALL ? v.is.call->extra : NULL;
+    size_t size = v.kind == PICKLE_DICT ? v.is.dict->count : 0;
+    struct pickle_items pairs;
+
+    /* Python 2's OrderedDict([[key, value], …]) */
+    if (v.kind == PICKLE_CALL && pickle_list(pickle_argument(v, 0), &pairs))
+        size += pairs.count;
+    if (extra == NULL)
+        return size;
+    size += extra->items.count;
+    for (uint32_t i = 0; i < extra->states.count; i++)
+        size += state_size(extra->states.items[i]);
+    return size;
+}
+
 bool
 torch_value_module(struct pickle_value v, struct torch_module *ret_module)
 {

@@ -14,6 +14,10 @@ enum status torch_value_entry(struct pickle_value v, struct arena *arena, struct
 enum status torch_value_pairs(struct pickle_value v, struct arena *arena, bool *ret_is_mapping,
                               struct pickle_pairs *ret_pairs, struct err *err) MUST_CHECK;
 
+/* How many keys a look into v may have to go through: a mapping's, an object's attributes. Who looks
+ * bounds the sum, since one value may stand in millions of places. */
+size_t torch_value_size(struct pickle_value v);
+
 /* An nn.Module's state: its attributes _parameters, _buffers and _modules; false for anything else. */
 struct torch_module {
     struct pickle_value parameters;
