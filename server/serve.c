@@ -41,7 +41,8 @@ struct daemon {
     struct jobs *jobs;
     struct httpd *httpd;
     struct app app;
-    char host[256]; /* of --public-url */
+    char host[256];       /* of --public-url */
+    const char *hosts[2]; /* it, if there is one, and NULL */
     struct task sweep;
     atomic_bool is_ending; /* the sweep stops */
 };
@@ -222,10 +223,9 @@ public_host(struct daemon *d, struct err *err)
 static enum status
 start_http(struct daemon *d, struct err *err)
 {
-    const char *hosts[] = {NULL, NULL};
     struct httpd_config config = {
         .listen = d->settings.listen,
-        .hosts = hosts,
+        .hosts = d->hosts,
         .routes = api_routes,
         .route_count = api_route_count,
         .log = d->log,
@@ -235,7 +235,7 @@ start_http(struct daemon *d, struct err *err)
 
     TRY(public_host(d, err));
     if (d->host[0] != '\0')
-        hosts[0] = d->host;
+        d->hosts[0] = d->host;
     for (size_t i = 0; i < ROUTE_POOL_COUNT; i++)
         config.pools[i] = d->pools[i];
     config.limits.upload_bytes = d->settings.upload_bytes;

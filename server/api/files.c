@@ -13,7 +13,6 @@ set_download_headers(struct reply *reply, const struct request *r)
     struct slice ref = request_segment(r, "ref");
     bool is_fixed = slice_starts(ref, slice_of("sha256:"));
 
-    reply_header(reply, "X-Content-Type-Options", "nosniff");
     reply_header(reply, "Content-Security-Policy", "sandbox; default-src 'none'");
     reply_header(reply, "Cache-Control", "%s",
                  is_fixed ? "private, max-age=31536000, immutable" : "private, no-cache");
@@ -164,9 +163,7 @@ versions_tensor_data(const struct request *r, struct reply *ret_reply, struct er
     struct slice etag;
 
     TRY(version_of_request(r, &v, err));
-    TRY(version_loaded(app, &v, &item, err));
-    FAIL_IF(item == NULL, err, NOT_READY, 0, "the version is %s: no tensor of it is known",
-            version_state_name(v.state));
+    TRY(version_need_loaded(app, &v, true, &item, err));
     loaded = cache_value(item);
     TRY(find_tensor(r, loaded, &container, &index, err));
     t = &loaded->in.containers[container].structure.tensors[index];

@@ -15,17 +15,13 @@ enum {
 
 /* The version's inspection, which must be there. */
 static enum status
-need_loaded(const struct request *r, struct cache_item **ret_item, struct err *err)
+need_loaded(const struct request *r, bool must_be_ready, struct cache_item **ret_item,
+            struct err *err)
 {
     struct version v;
 
     TRY(version_of_request(r, &v, err));
-    TRY(version_loaded(r->app, &v, ret_item, err));
-    FAIL_IF(*ret_item == NULL, err, NOT_READY, 0,
-            "the version is %s, so nothing is known of it; GET …/versions/%.*s?wait=60 waits for "
-            "its inspection",
-            version_state_name(v.state), SLICE_PRINT(v.label));
-    return OK;
+    return version_need_loaded(r->app, &v, must_be_ready, ret_item, err);
 }
 
 /* ---- as a list, in natural order ---- */
@@ -165,7 +161,7 @@ versions_tensors(const struct request *r, struct reply *ret_reply, struct err *e
     size_t view, index;
 
     TRY(request_query_choice(r, "view", views, 0, &view, err));
-    TRY(need_loaded(r, &item, err));
+    TRY(need_loaded(r, true, &item, err));
     loaded = cache_value(item);
     TRY(loaded_container(loaded, request_query(r, "container"), &index, err));
     c = &loaded->in.containers[index];
@@ -187,7 +183,7 @@ versions_findings(const struct request *r, struct reply *ret_reply, struct err *
     struct json_writer w = json_writer_to(&out, 0);
     const struct loaded *loaded;
 
-    TRY(need_loaded(r, &item, err));
+    TRY(need_loaded(r, false, &item, err));
     loaded = cache_value(item);
     jw_object(&w);
     inspection_json_safety(&w, &loaded->in);

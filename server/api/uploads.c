@@ -18,6 +18,8 @@ enum {
     COMMIT_PAUSE_MS = 100,
 };
 
+static const char empty_body[] = "the body is empty; send the file: curl -T model.pth …";
+
 /* ---- what is known before the body ---- */
 
 static enum status
@@ -78,6 +80,7 @@ meet_taken_label(const struct request *r, struct uploading *u, const struct vers
 
     if (is_equal) {
         u->commit = (struct version_commit){.outcome = VERSION_REPEATED, .id = there->id};
+        u->wait_s = 0; /* whoever holds the body back is answered at once */
         return uploads_answer(r, u, ret_reply, err);
     }
     if (u->new.wants_free_label)
@@ -119,8 +122,7 @@ begin(const struct request *r, struct uploading *u, struct reply *ret_reply, str
     };
     TRY(request_query_u64(r, "wait", 0, 0, u->app->wait_max_s, &u->wait_s, err));
     TRY(parse_names(r, u, err));
-    FAIL_IF(r->has_length && r->length == 0, err, BAD_REQUEST, 0,
-            "the body is empty; send the file: curl -T model.pth …");
+    FAIL_IF(r->has_length && r->length == 0, err, BAD_REQUEST, 0, "%s", empty_body);
     TRY(parse_expected(r, u, err));
     TRY(uploads_parse_metadata(r, u, err));
     if (u->new.label.length > 0)
@@ -269,6 +271,7 @@ commit(struct uploading *u, struct err *err)
 {
     enum status status;
 
+    FAIL_IF(u->received == 0, err, BAD_REQUEST, 0, "%s", empty_body);
     TRY(blobs_finish(u->sink, u->has_expected ? &u->expected : NULL, &u->file.digest, &u->file.size,
                      err));
     status = commit_kept(u, err);

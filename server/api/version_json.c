@@ -61,7 +61,9 @@ write_failure(struct json_writer *w, const struct version *v)
         return;
     }
     jw_object(w);
-    jw_pair_slice(w, "type", v->failure_type);
+    jw_key(w, "type");
+    buf_printf(w->out, "\"/problems/%.*s\"", SLICE_PRINT(v->failure_type));
+    w->after_key = false;
     jw_pair_slice(w, "detail", v->failure);
     jw_object_end(w);
 }
@@ -127,6 +129,23 @@ version_loaded(struct app *app, const struct version *v, struct cache_item **ret
     if (v->inspection_id == 0)
         return OK;
     return loaded_get(app, v->inspection_id, ret_item, err);
+}
+
+enum status
+version_need_loaded(struct app *app, const struct version *v, bool must_be_ready,
+                    struct cache_item **ret_item, struct err *err)
+{
+    *ret_item = NULL;
+    FAIL_IF(v->state == VERSION_PENDING, err, PENDING, 0,
+            "the inspection of %.*s has not ended yet; GET …/versions/%.*s?wait=60 waits for it",
+            SLICE_PRINT(v->label), SLICE_PRINT(v->label));
+    FAIL_IF(must_be_ready && v->state != VERSION_READY, err, NOT_READY, 0,
+            "the version is %s, so no tensor of it is known; GET …/versions/%.*s/findings says why",
+            version_state_name(v->state), SLICE_PRINT(v->label));
+    TRY(version_loaded(app, v, ret_item, err));
+    FAIL_IF(*ret_item == NULL, err, NOT_READY, 0, "the version is %s, so nothing is known of it",
+            version_state_name(v->state));
+    return OK;
 }
 
 enum status

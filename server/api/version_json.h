@@ -25,6 +25,11 @@ void version_json(struct json_writer *w, const struct version *v, const struct l
 enum status version_loaded(struct app *app, const struct version *v, struct cache_item **ret_item,
                            struct err *err) MUST_CHECK;
 
+/* The same where it must be there: ERR_PENDING while the version waits for its inspection, ERR_NOT_READY
+ * where there is none, or where the version must be ready and is not. */
+enum status version_need_loaded(struct app *app, const struct version *v, bool must_be_ready,
+                                struct cache_item **ret_item, struct err *err) MUST_CHECK;
+
 /* The version that the request's segments ns, model, ref name. */
 enum status version_of_request(const struct request *r, struct version *ret_version,
                                struct err *err) MUST_CHECK;

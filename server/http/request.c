@@ -201,7 +201,8 @@ exactness(struct slice range, struct slice type)
 unsigned
 request_accepts(const struct request *r, const char *media_type)
 {
-    struct slice rest = request_header(r, "Accept");
+    struct slice rest = request_header(r, "Accept"), charset = slice_of(media_type);
+    struct slice type = slice_cut(&charset, ';');
     unsigned best = 0, result = 0;
 
     if (rest.at == NULL)
@@ -209,7 +210,7 @@ request_accepts(const struct request *r, const char *media_type)
     while (rest.at != NULL) {
         struct slice parameters = slice_cut(&rest, ',');
         struct slice range = slice_cut(&parameters, ';');
-        unsigned exact = exactness(range, slice_of(media_type));
+        unsigned exact = exactness(range, type);
 
         if (exact > best) {
             best = exact;

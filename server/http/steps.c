@@ -124,6 +124,8 @@ steps_call(struct exchange *x)
     enum status status;
 
     x->err = (struct err){0};
+    if (x->reply.kind == REPLY_PARKED)
+        reply_done(&x->reply); /* the handler begins anew */
     x->signal_mark = park_mark(&x->httpd->park);
     status = call(x, &x->err);
     pthread_mutex_lock(&x->lock);

@@ -88,6 +88,19 @@ is_final(enum status status)
            status == ERR_UNRECOGNIZED || status == ERR_LIMIT;
 }
 
+/* What no reader takes is found to be just that. */
+static enum status
+note_unreadable(struct inspection *found, const struct limits *limits, const struct err *why,
+                struct err *err)
+{
+    inspection_done(found);
+    *found = (struct inspection){.arena = arena_with_cap(limits->arena_bytes),
+                                 .default_container = SIZE_MAX,
+                                 .safety = SAFETY_MALFORMED};
+    return inspection_note(found, limits, FINDING_UNREADABLE, (struct slice){0}, err, "%s",
+                           why->text);
+}
+
 enum status
 job_inspect(const struct jobs_config *config, const struct job *job, struct err *err)
 {
@@ -108,9 +121,11 @@ job_inspect(const struct jobs_config *config, const struct job *job, struct err 
         err_copy(err, &why);
         return status;
     }
+    if (status != OK)
+        TRY(note_unreadable(&found, &config->limits, &why, err));
     outcome.failure = status;
     outcome.failure_text = slice_of(why.text);
-    outcome.found = status == OK ? &found : NULL;
+    outcome.found = &found;
     return record(config, job, &outcome, err);
 }
 

@@ -26,6 +26,14 @@ def parse_json(body):
     return json.loads(body.decode("utf-8"), object_pairs_hook=unique_keys)
 
 
+def deepest(errors):
+    """The error that says most: of those below alternatives and allOf, too."""
+    every = list(errors)
+    for error in every:
+        every += error.context or []
+    return max(every, key=lambda e: (e.validator != "unevaluatedProperties", len(e.absolute_path)))
+
+
 class Contract:
     def __init__(self, path=os.path.join(ROOT, "openapi.yaml")):
         with open(path, encoding="utf-8") as file:
@@ -67,7 +75,7 @@ class Contract:
             )
         errors = list(self.validators[key].iter_errors(value))
         if errors:
-            error = jsonschema.exceptions.best_match(errors)
+            error = deepest(errors)
             at = "/".join(str(part) for part in error.absolute_path)
             raise Violation("%s: at /%s: %s" % (what, at, error.message[:600]))
 
