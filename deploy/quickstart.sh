@@ -117,7 +117,7 @@ show() {
     version="http://$listen/v1/models/demo/shapenet/versions/epoch-6"
     say "uploading deploy/demo/checkpoint.pth, which a training script saved under DataParallel"
     echo "curl -T deploy/demo/checkpoint.pth '$version?filename=checkpoint.pth'"
-    api -T deploy/demo/checkpoint.pth "$version?filename=checkpoint.pth&meta.run=quickstart" -o /dev/null
+    api -T deploy/demo/checkpoint.pth "$version?filename=checkpoint.pth" -o /dev/null
     say "would it load into the network of deploy/demo/shapes.py?"
     echo "curl --data-binary @deploy/demo/manifest.json '$version/compatibility?format=text'"
     echo
