@@ -143,6 +143,9 @@ struct httpd {
     int listen_fd;
     unsigned port;
     char *unix_path;
+    pthread_t acceptor;
+    bool has_acceptor;
+    int accept_end_fd; /* an eventfd: the acceptor should end */
     uint64_t id_seed;
     _Atomic uint64_t id_count;
     _Atomic bool is_draining; /* new requests are refused */
@@ -223,6 +226,10 @@ void park_remove(struct park *p, struct exchange *x);
 void park_signal(struct httpd *h, struct slice key);
 /* Wake those whose time is over, or all. The time to look again, or UINT64_MAX. */
 uint64_t park_expire(struct httpd *h, bool all);
+
+/* acceptor.c. Its end closes the listening socket, too. */
+enum status acceptor_start(struct httpd *h, struct err *err) MUST_CHECK;
+void acceptor_end(struct httpd *h);
 
 /* reaper.c */
 enum status reaper_start(struct httpd *h, struct err *err) MUST_CHECK;

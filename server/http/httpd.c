@@ -72,10 +72,10 @@ start_daemon(struct httpd *h, struct err *err)
 
     /* clang-format off */
     h->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC | MHD_USE_ERROR_LOG,
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC |
+            MHD_USE_ERROR_LOG | MHD_USE_NO_LISTEN_SOCKET,
         0, NULL, NULL, dispatch_request, h,
         MHD_OPTION_EXTERNAL_LOGGER, log_library, h, /* must be the first */
-        MHD_OPTION_LISTEN_SOCKET, (MHD_socket)h->listen_fd,
         MHD_OPTION_STRICT_FOR_CLIENT, 0, /* the gate is stricter, and answers with a problem */
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_POOL_BYTES,
         MHD_OPTION_CONNECTION_LIMIT, limits->connections,
@@ -104,11 +104,10 @@ free_httpd(struct httpd *h)
 {
     if (h == NULL)
         return;
+    acceptor_end(h);
     reaper_end(h);
     if (h->wake_fd >= 0)
         (void)close(h->wake_fd);
-    if (h->listen_fd >= 0)
-        (void)close(h->listen_fd);
     if (h->unix_path != NULL)
         (void)unlink(h->unix_path);
     mem_free(h->unix_path);
@@ -152,7 +151,7 @@ httpd_start(const struct httpd_config *config, struct httpd **ret_httpd, struct 
     CLEANUP(free_httpd_at) struct httpd *h = mem_new(1, sizeof *h);
 
     FAIL_IF(h == NULL, err, NO_MEMORY, 0, "no memory for the HTTP server");
-    h->listen_fd = h->wake_fd = -1;
+    h->listen_fd = h->wake_fd = h->accept_end_fd = -1;
     (void)pthread_mutex_init(&h->table_lock, NULL);
     (void)pthread_mutex_init(&h->linger_lock, NULL);
     park_init(&h->park);
@@ -174,6 +173,10 @@ httpd_start(const struct httpd_config *config, struct httpd **ret_httpd, struct 
     TRY(listen_on(config->listen, &h->listen_fd, &h->port, &h->unix_path, err));
     TRY(reaper_start(h, err));
     TRY(start_daemon(h, err));
+    if (acceptor_start(h, err) != OK) {
+        MHD_stop_daemon(h->daemon);
+        return ERR_BUSY;
+    }
     *ret_httpd = TAKE(h);
     return OK;
 }
@@ -232,14 +235,11 @@ void
 httpd_stop(struct httpd *h, uint64_t drain_ms)
 {
     size_t connected;
-    int fd;
 
     if (h == NULL)
         return;
     atomic_store(&h->is_draining, true);
-    fd = MHD_quiesce_daemon(h->daemon);
-    if (fd >= 0)
-        (void)shutdown(fd, SHUT_RDWR); /* else the kernel goes on accepting for nobody */
+    acceptor_end(h);
     reaper_wake(h);
     wait_for_connections(h, drain_ms);
     atomic_store(&h->is_stopping, true);

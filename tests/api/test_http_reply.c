@@ -31,6 +31,16 @@ ask(const char *path, const char *headers)
     return toy_ask(&toy, request);
 }
 
+/* Where the toy's numbers are not what they should be; the length if they are. */
+static size_t
+first_wrong_byte(const struct response *r)
+{
+    for (size_t i = 0; i < r->body_length; i++)
+        if (r->body[i] != (char)('0' + (i % 2 == 0 ? i / 10 % 10 : (i - 1) % 10)))
+            return i;
+    return r->body_length;
+}
+
 static const struct {
     const char *path, *headers;
     int status;
@@ -83,12 +93,8 @@ START_TEST(reply__gives_the_part_that_was_asked_for)
     if (response.status < 400)
         ck_assert_uint_eq(response.body_length, parts[_i].length);
     ck_assert_int_eq(strncmp(response.body, parts[_i].body, strlen(parts[_i].body)), 0);
-    for (size_t i = 0;
-         response.status == 200 && response.body_length > 6 && i + 1 < response.body_length;
-         i += 2) {
-        ck_assert_int_eq(response.body[i], '0' + (int)(i / 10 % 10));
-        ck_assert_int_eq(response.body[i + 1], '0' + (int)(i % 10));
-    }
+    if (response.status == 200 && response.body_length > 6)
+        ck_assert_uint_eq(first_wrong_byte(&response), response.body_length);
     response_done(&response);
 }
 END_TEST
