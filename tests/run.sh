@@ -50,6 +50,7 @@ tables       2  all     60  "$CKPTD_PYTHON" tests/interop/check_tables.py
 inspect      2  all    300  files_of_pytorch
 pairs        2  all    600  pairs_with_pytorch
 quickstart   1  all    300  quickstart_demo
+client       2  all    120  "$CKPTD_PYTHON" tests/interop/check_client.py
 END
 }
 
