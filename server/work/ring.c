@@ -1,14 +1,19 @@
 #include "server/work/ring.h"
 
 #include <assert.h>
-
-#include "common/base/mem.h"
+#include <sys/mman.h>
 
 enum status
 ring_init(struct ring *r, size_t capacity, struct err *err)
 {
-    *r = (struct ring){.bytes = mem_resize(NULL, capacity, 1), .capacity = capacity};
-    FAIL_IF(r->bytes == NULL, err, NO_MEMORY, 0, "no memory for a ring of %zu bytes", capacity);
+    /* Straight from the system and back to it: the heap would keep what a crowd of uploads once
+     * needed. Pages cost something only when they are touched. */
+    void *bytes = mmap(NULL, capacity, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    *r = (struct ring){0};
+    FAIL_IF(bytes == MAP_FAILED, err, NO_MEMORY, 0, "no memory for a ring of %zu bytes", capacity);
+    *r = (struct ring){.bytes = bytes, .capacity = capacity};
     return OK;
 }
 
@@ -17,7 +22,8 @@ ring_done(struct ring *r)
 {
     if (r == NULL)
         return;
-    mem_free(r->bytes);
+    if (r->bytes != NULL)
+        (void)munmap(r->bytes, r->capacity);
     *r = (struct ring){0};
 }
 

@@ -1,5 +1,6 @@
 /* Clients that hold a connection and give nothing for it. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -145,6 +146,71 @@ START_TEST(slow__connection_that_says_nothing_is_cut)
 }
 END_TEST
 
+/* What the process has of memory, in KiB. */
+static unsigned long
+resident(void)
+{
+    FILE *file = fopen("/proc/self/status", "r");
+    unsigned long kib = 0;
+    char line[200];
+
+    while (file != NULL && fgets(line, sizeof line, file) != NULL)
+        if (strncmp(line, "VmRSS:", 6) == 0)
+            kib = strtoul(line + 6, NULL, 10);
+    if (file != NULL)
+        (void)fclose(file);
+    return kib;
+}
+
+/* A crowd that uploads slowly holds no worker and little memory, and others are served as ever. */
+START_TEST(slow__uploads_in_a_crowd_do_not_slow_others)
+{
+    static const char head[] = "PUT /upload/x HTTP/1.1\r\n" HOST "Content-Length: 9999999\r\n\r\n";
+    struct httpd_limits limits = httpd_limits_default();
+    struct reader reader;
+    unsigned long before, after;
+    uint64_t start;
+    int fds[300];
+
+    toy_stop(&toy, 100);
+    toy_start(&toy, limits, 2, 1024);
+    before = resident();
+    for (unsigned i = 0; i < 300; i++) {
+        fds[i] = toy_connect(&toy);
+        ck_assert(toy_send(fds[i], head, sizeof head - 1));
+        ck_assert(toy_send(fds[i], head, 10));
+    }
+    for (int i = 0; i < 2000 && toy.begun < 300; i++)
+        (void)usleep(2000);
+    ck_assert_uint_eq(toy.begun, 300);
+    after = resident();
+    start = clock_ms();
+    reader = (struct reader){.fd = toy_connect(&toy)};
+    for (int i = 0; i < 300; i++) {
+        struct response response;
+
+        ck_assert(toy_send(fds[i], head, 10));
+        ck_assert(
+            toy_send(reader.fd, "GET /hello HTTP/1.1\r\n" HOST "\r\n", 21 + sizeof HOST - 1 + 2));
+        ck_assert(reader_next(&reader, false, &response));
+        ck_assert_int_eq(response.status, 200);
+        response_done(&response);
+    }
+    ck_assert_uint_lt(clock_ms() - start, 3000);
+    ck_assert_uint_eq(httpd_stats(toy.httpd).uploads, 300);
+    if (getenv("TOY_TELL") != NULL)
+        (void)printf("%lu KiB an upload, %lu us a query\n", (after - before) / 300,
+                     (unsigned long)((clock_ms() - start) * 1000 / 300));
+    ck_assert_uint_lt((after - before) / 300, 200);
+    for (unsigned i = 0; i < 300; i++)
+        (void)close(fds[i]);
+    reader_done(&reader);
+    for (int i = 0; i < 2000 && toy.freed < 300; i++)
+        (void)usleep(2000);
+    ck_assert_uint_eq(toy.aborted, 300);
+}
+END_TEST
+
 SUITE(http_slow)
 {
     return suite_around("http_slow", setup, teardown,
@@ -152,5 +218,6 @@ SUITE(http_slow)
                         TEST(slow__body_is_cut_though_bytes_come),
                         TEST(slow__body_that_is_fast_enough_is_not_cut),
                         TEST(slow__writer_is_not_held_against_the_client),
-                        TEST(slow__connection_that_says_nothing_is_cut));
+                        TEST(slow__connection_that_says_nothing_is_cut),
+                        TEST(slow__uploads_in_a_crowd_do_not_slow_others));
 }
