@@ -67,7 +67,7 @@ def manifest(model, name=None, source=None, loader=None):
             tensors[key] = _tensor_row(value, kind)
             values[key] = value
     if custom:
-        _trust_state_dict(model, custom, tensors, values)
+        _trust_state_dict(model, custom, tensors, values, extra_state)
     document = {"schema": SCHEMA}
     if name:
         document["name"] = name
@@ -148,8 +148,10 @@ def _tensor_row(value, kind):
     return {"shape": shape, "dtype": str(value.dtype).replace("torch.", ""), "kind": kind}
 
 
-def _trust_state_dict(model, custom, tensors, values):
-    """Below a module with loading code of its own, what it saves is the best word on what it takes."""
+def _trust_state_dict(model, custom, tensors, values, extra_state):
+    """Below a module with loading code of its own, what it saves is the best word on what it takes. What
+    is no tensor there (packed parameters of a quantized module) is expected like extra state: any value
+    will do."""
     torch = _torch()
     try:
         saved = model.state_dict(keep_vars=True)
@@ -162,7 +164,11 @@ def _trust_state_dict(model, custom, tensors, values):
     for key, value in saved.items():
         if key in tensors or not any(_is_below(key, path) for path in custom):
             continue
-        if isinstance(value, torch.Tensor) and not key.endswith("_extra_state"):
+        if key.endswith("_extra_state"):
+            continue
+        if not isinstance(value, torch.Tensor):
+            extra_state.append(key)
+        else:
             kind = "parameter" if isinstance(value, torch.nn.Parameter) else "buffer"
             tensors[key] = _tensor_row(value, kind)
             values[key] = value
