@@ -30,9 +30,10 @@ blobs_open(const struct blobs_config *config, struct blobs **ret_blobs, struct e
     FAIL_IF(blobs == NULL, err, NO_MEMORY, 0, "no memory for the blob store");
     blobs->local = local_none();
     (void)pthread_mutex_init(&blobs->lock, NULL);
-    space_init(&blobs->space, -1, config->reserve_bytes, config->max_reserved);
+    space_init(&blobs->space, -1, 0, 0);
     TRY(local_open(config->directory, &blobs->local, err));
-    blobs->space.folder = blobs->local.blobs;
+    space_done(&blobs->space);
+    space_init(&blobs->space, blobs->local.blobs, config->reserve_bytes, config->max_reserved);
     TRY(pool_start("blob-hash", config->hash_threads, HASH_QUEUE, &blobs->hashers, err));
     *ret_blobs = TAKE(blobs);
     return OK;

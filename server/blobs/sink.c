@@ -15,9 +15,11 @@
 #include "common/base/mem.h"
 
 enum {
-    RING_BYTES = 512 * 1024,
-    PIECE_BYTES = 128 * 1024, /* written, or hashed, in one go */
-    SMALL_BYTES = 32 * 1024,  /* not worth waking another thread */
+    RING_BYTES = 1024 * 1024,
+    HALF_BYTES = RING_BYTES / 2, /* free before a writer that found it full goes on */
+    WORTH_BYTES = 256 * 1024,    /* held before the other thread is woken */
+    PIECE_BYTES = 128 * 1024,    /* written, or hashed, in one go */
+    SMALL_BYTES = 32 * 1024,     /* not worth another thread */
 };
 static const uint64_t PUSH_BYTES = 8ULL << 20;  /* between two starts of write-back */
 static const uint64_t STEP_BYTES = 64ULL << 20; /* taken at once where the size is not known */
@@ -41,7 +43,8 @@ hash_some(struct task *task)
         hash_add(&s->hash, held.at, held.length);
         (void)pthread_mutex_lock(&s->lock);
         ring_read(&s->ring, held.length);
-        (void)pthread_cond_signal(&s->moved);
+        if (s->is_waiting && s->ring.held <= HALF_BYTES)
+            (void)pthread_cond_signal(&s->moved);
     }
     s->is_hashing = false;
     (void)pthread_cond_signal(&s->moved);
@@ -56,15 +59,18 @@ lay(struct blobs_sink *s, const char *bytes, size_t length)
     size_t room;
 
     (void)pthread_mutex_lock(&s->lock);
-    while ((room = ring_room(&s->ring, &at)) == 0)
+    s->is_waiting = s->ring.held == RING_BYTES;
+    while (s->is_waiting && s->ring.held > HALF_BYTES)
         (void)pthread_cond_wait(&s->moved, &s->lock);
+    s->is_waiting = false;
+    room = ring_room(&s->ring, &at);
     (void)pthread_mutex_unlock(&s->lock);
     if (room > length)
         room = length;
     memcpy(at, bytes, room);
     (void)pthread_mutex_lock(&s->lock);
     ring_wrote(&s->ring, room);
-    if (!s->is_hashing) {
+    if (!s->is_hashing && s->ring.held >= WORTH_BYTES) {
         s->is_hashing = true;
         pool_continue(s->blobs->hashers, &s->task);
     }
@@ -73,20 +79,20 @@ lay(struct blobs_sink *s, const char *bytes, size_t length)
 }
 
 static bool
-is_busy(struct blobs_sink *s)
+holds_bytes(struct blobs_sink *s)
 {
-    bool is_hashing;
+    bool holds;
 
     (void)pthread_mutex_lock(&s->lock);
-    is_hashing = s->is_hashing;
+    holds = s->is_hashing || s->ring.held > 0;
     (void)pthread_mutex_unlock(&s->lock);
-    return is_hashing;
+    return holds;
 }
 
 static enum status
 feed(struct blobs_sink *s, const char *bytes, size_t length, struct err *err)
 {
-    if (length < SMALL_BYTES && !is_busy(s)) {
+    if (length < SMALL_BYTES && !holds_bytes(s)) {
         hash_add(&s->hash, bytes, length);
         return OK;
     }
@@ -110,6 +116,20 @@ await_hash(struct blobs_sink *s)
     (void)pthread_mutex_unlock(&s->lock);
 }
 
+/* All of it: what was not worth another thread is left to this one. */
+static struct digest
+end_hash(struct blobs_sink *s)
+{
+    struct slice held;
+
+    await_hash(s);
+    for (held = ring_held(&s->ring); held.length > 0; held = ring_held(&s->ring)) {
+        hash_add(&s->hash, held.at, held.length);
+        ring_read(&s->ring, held.length);
+    }
+    return hash_end(&s->hash);
+}
+
 /* ---- writing ---- */
 
 /* Take what is needed up to end from the file system; all of it at the beginning, if it is known. */
@@ -118,9 +138,9 @@ take_up_to(struct blobs_sink *s, uint64_t end, struct err *err)
 {
     uint64_t more;
 
-    if (end <= s->taken)
+    if (end <= s->granted)
         return OK;
-    more = end - s->taken;
+    more = end - s->granted;
     if (s->announced == BLOBS_SIZE_UNKNOWN && more < STEP_BYTES) {
         uint64_t available = space_free(&s->blobs->space);
 
@@ -129,8 +149,8 @@ take_up_to(struct blobs_sink *s, uint64_t end, struct err *err)
                                                           : more;
     }
     TRY(space_ask(&s->blobs->space, more, err));
-    TRY(space_take(&s->blobs->space, s->fd, s->taken, more, err));
-    s->taken += more;
+    TRY(space_take(&s->blobs->space, s->fd, s->granted, more, err));
+    s->granted += more;
     return OK;
 }
 
@@ -148,6 +168,7 @@ put(struct blobs_sink *s, const char *bytes, size_t length, struct err *err)
         bytes += done;
         length -= (size_t)done;
         s->written += (uint64_t)done;
+        space_wrote(&s->blobs->space, (uint64_t)done);
     }
     return OK;
 }
@@ -228,8 +249,8 @@ close_file(struct blobs_sink *s)
     if (s->fd >= 0)
         (void)close(s->fd);
     s->fd = -1;
-    space_give_back(&s->blobs->space, s->taken);
-    s->taken = 0;
+    space_give_back(&s->blobs->space, s->granted, s->written);
+    s->granted = 0;
 }
 
 void
@@ -255,7 +276,7 @@ static enum status
 sync_file(struct blobs_sink *s, struct err *err)
 {
     /* Give back what was taken beyond the end; and nobody writes to it any more. */
-    FAIL_IF(s->taken > s->written && ftruncate(s->fd, (off_t)s->written) != 0, err, IO, 0,
+    FAIL_IF(s->granted > s->written && ftruncate(s->fd, (off_t)s->written) != 0, err, IO, 0,
             "cutting an upload to its size: %s", strerrordesc_np(errno));
     FAIL_IF(fchmod(s->fd, 0400) != 0, err, IO, 0, "making an upload read-only: %s",
             strerrordesc_np(errno));
@@ -276,8 +297,7 @@ blobs_finish(struct blobs_sink *s, const struct digest *expected, struct digest 
     FAIL_IF(s->announced != BLOBS_SIZE_UNKNOWN && s->written != s->announced, err, TRUNCATED,
             s->written, "%llu bytes came of %llu", (unsigned long long)s->written,
             (unsigned long long)s->announced);
-    await_hash(s);
-    s->digest = hash_end(&s->hash);
+    s->digest = end_hash(s);
     ring_done(&s->ring);
     FAIL_IF(expected != NULL && !digest_equal(expected, &s->digest), err, DIGEST_MISMATCH, 0,
             "sha256:%s was announced, and sha256:%s came", digest_text(expected).hex,

@@ -23,7 +23,7 @@ struct blobs_sink {
     uint64_t number;    /* of the staged file */
     int fd;             /* -1 once it is synced */
     uint64_t announced; /* BLOBS_SIZE_UNKNOWN */
-    uint64_t taken;     /* of the file system */
+    uint64_t granted;   /* of the file system */
     uint64_t written;
     uint64_t pushed; /* towards the disk */
     bool is_finished;
@@ -33,6 +33,7 @@ struct blobs_sink {
     pthread_mutex_t lock;
     pthread_cond_t moved; /* the hasher made room, or came to the end of what there is */
     struct ring ring;
+    bool is_waiting; /* the writer, for half of the ring to be free */
     bool is_hashing; /* the task is queued or runs: only then it may touch the hash */
     struct hash hash;
     struct task task;

@@ -2,14 +2,19 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <string.h>
 #include <sys/statvfs.h>
+#include <sys/vfs.h>
 
 void
 space_init(struct space *s, int folder, uint64_t reserve_bytes, uint64_t max_reserved)
 {
+    struct statfs fs;
+
     *s = (struct space){
         .folder = folder, .reserve_bytes = reserve_bytes, .max_reserved = max_reserved};
+    s->is_memory = folder >= 0 && fstatfs(folder, &fs) == 0 && fs.f_type == TMPFS_MAGIC;
     (void)pthread_mutex_init(&s->lock, NULL);
 }
 
@@ -73,6 +78,8 @@ space_take(struct space *s, int fd, uint64_t offset, uint64_t bytes, struct err 
 {
     int reason = 0;
 
+    if (s->is_memory)
+        return OK;
     /* Where the file system cannot (EOPNOTSUPP), counting must do. */
     while (bytes > 0 && fallocate(fd, FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)bytes) != 0) {
         reason = errno;
@@ -90,9 +97,16 @@ space_take(struct space *s, int fd, uint64_t offset, uint64_t bytes, struct err 
 }
 
 void
-space_give_back(struct space *s, uint64_t bytes)
+space_wrote(struct space *s, uint64_t bytes)
 {
-    settle(s, 0, bytes);
+    if (s->is_memory)
+        settle(s, bytes, 0);
+}
+
+void
+space_give_back(struct space *s, uint64_t granted, uint64_t written)
+{
+    settle(s, s->is_memory ? granted - written : 0, granted);
 }
 
 uint64_t

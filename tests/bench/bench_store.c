@@ -60,14 +60,19 @@ bench_upload(struct blobs *blobs, const char *piece, uint64_t bytes, struct err 
     struct blobs_sink *sink = NULL;
     struct digest digest;
     uint64_t size, start = clock_us();
+    double begun, written;
     enum status status;
 
     TRY(blobs_begin(blobs, bytes, &sink, err));
+    begun = seconds_since(start);
     for (uint64_t at = 0; at < bytes; at += PIECE)
         TRY(blobs_write(sink, piece, PIECE, err));
+    written = seconds_since(start);
     TRY(blobs_finish(sink, NULL, &digest, &size, err));
     status = blobs_keep(sink, err);
-    (void)printf("upload, hashed, kept  %8.0f MB/s\n", (double)bytes / 1e6 / seconds_since(start));
+    (void)printf("upload, hashed, kept  %8.0f MB/s (%.2f s space, %.2f s bytes, %.2f s sync)\n",
+                 (double)bytes / 1e6 / seconds_since(start), begun, written - begun,
+                 seconds_since(start) - written);
     blobs_sink_free(sink);
     TRY(status);
     return blobs_remove(blobs, &digest, err);
