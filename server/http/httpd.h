@@ -35,7 +35,8 @@ struct httpd_limits httpd_limits_default(void);
 
 /* Who asks? Called on a worker, before the handler and before a body is read. ERR_UNAUTHORIZED and
  * the like refuse; ret_reply is for headers such as WWW-Authenticate. The principal lives until the
- * request ends (put it into request->arena). */
+ * request ends (put it into request->arena). Whether it has the route's scope (403), and may see the
+ * route's namespace (404), is then checked here. */
 typedef enum status httpd_authorize(const struct request *request, const struct route *route,
                                     const struct principal **ret_principal, struct reply *ret_reply,
                                     struct err *err);

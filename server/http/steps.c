@@ -2,8 +2,34 @@
  * What workers do for a request: authorise it, begin its upload, call its handler. A step ends under
  * the exchange's lock by answering, by letting the body come, or by parking.
  */
+#include "common/base/glob.h"
 #include "server/http/exchange.h"
 #include "server/work/clock.h"
+
+static bool
+may_see(const struct principal *who, struct slice namespace)
+{
+    if (who->patterns == NULL)
+        return true;
+    for (size_t i = 0; i < who->pattern_count; i++)
+        if (glob_match(slice_of(who->patterns[i]), namespace))
+            return true;
+    return false;
+}
+
+/* What somebody may not see is not there: a 403 would tell that it is. */
+static enum status
+check_rights(const struct request *r, struct err *err)
+{
+    const struct route *route = r->route;
+
+    FAIL_IF(route->namespace != NULL &&
+                !may_see(r->principal, request_segment(r, route->namespace)),
+            err, NOT_FOUND, 0, "there is no such thing, or you may not see it");
+    FAIL_IF((route->scope & ~r->principal->scopes) != 0, err, FORBIDDEN, 0,
+            "\"%s\" lacks the scope for this", r->principal->id);
+    return OK;
+}
 
 static enum status
 authorize_request(struct exchange *x, struct reply *reply, struct err *err)
@@ -13,13 +39,13 @@ authorize_request(struct exchange *x, struct reply *reply, struct err *err)
 
     if (request->principal != NULL)
         return OK;
-    if (authorize == NULL) {
-        request->principal = &httpd_local_principal;
+    request->principal = &httpd_local_principal;
+    if (authorize == NULL)
         return OK;
-    }
+    request->principal = NULL;
     TRY(authorize(request, request->route, &request->principal, reply, err));
     FAIL_IF(request->principal == NULL, err, INTERNAL, 0, "nobody is authorised");
-    return OK;
+    return check_rights(request, err);
 }
 
 /* Under the lock, at a step's end: what was made is the reply, unless nobody waits for one. */

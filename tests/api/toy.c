@@ -342,6 +342,8 @@ static const struct route routes[] = {
      .pattern = "/show/{one}/{rest...}",
      .name = "show",
      .handler = show,
+     .scope = SCOPE_READ,
+     .namespace = "one",
      .query = "a b+ meta.*"},
     {.method = METHOD_GET,
      .pattern = "/slash/{one}",
@@ -352,12 +354,14 @@ static const struct route routes[] = {
      .pattern = "/echo",
      .name = "echo",
      .handler = echo,
+     .scope = SCOPE_WRITE,
      .body = BODY_SMALL,
      .body_cap_bytes = 200000},
     {.method = METHOD_DELETE, .pattern = "/hello", .name = "bye", .handler = hello},
     {.method = METHOD_PUT,
      .pattern = "/upload/{name}",
      .name = "upload",
+     .scope = SCOPE_WRITE,
      .upload = &counting,
      .pool = ROUTE_IO,
      .body = BODY_STREAM,
@@ -380,8 +384,9 @@ must(enum status status, const struct err *err)
     abort();
 }
 
-void
-toy_start(struct toy *toy, struct httpd_limits limits, unsigned threads, size_t queue)
+static void
+start(struct toy *toy, struct httpd_limits limits, unsigned threads, size_t queue,
+      httpd_authorize *authorize)
 {
     static const char *const names[ROUTE_POOL_COUNT] = {"query", "heavy", "io"};
     const char *const hosts[] = {"toys.example", "ports.example:8420", NULL};
@@ -393,6 +398,7 @@ toy_start(struct toy *toy, struct httpd_limits limits, unsigned threads, size_t 
         .routes = routes,
         .route_count = ARRAY_LENGTH(routes),
         .app = toy,
+        .authorize = authorize,
         .limits = limits,
     };
     struct err err = {0};
@@ -409,6 +415,18 @@ toy_start(struct toy *toy, struct httpd_limits limits, unsigned threads, size_t 
     if (getenv("TOY_LISTEN") != NULL)
         config.listen = getenv("TOY_LISTEN");
     must(httpd_start(&config, &toy->httpd, &err), &err);
+}
+
+void
+toy_start(struct toy *toy, struct httpd_limits limits, unsigned threads, size_t queue)
+{
+    start(toy, limits, threads, queue, NULL);
+}
+
+void
+toy_start_guarded(struct toy *toy, httpd_authorize *authorize)
+{
+    start(toy, (struct httpd_limits){0}, 2, 64, authorize);
 }
 
 void

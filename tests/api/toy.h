@@ -21,8 +21,9 @@ struct toy {
     _Atomic unsigned released; /* shared bodies let go, producers freed */
 };
 
-/* Started on a free port of 127.0.0.1; limits all zero: the defaults. */
+/* Started on a free port of 127.0.0.1; limits all zero: the defaults. authorize may be NULL. */
 void toy_start(struct toy *toy, struct httpd_limits limits, unsigned threads, size_t queue);
+void toy_start_guarded(struct toy *toy, httpd_authorize *authorize);
 void toy_stop(struct toy *toy, uint64_t drain_ms);
 
 /* The byte at that offset of a body sent to /upload/checked. */
