@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/base/attr.h"
@@ -26,6 +27,8 @@
 enum {
     QUEUE_TASKS = 8192,
     DIRECTORY_MODE = 0700,
+    END_LOOKS = 40, /* for jobs under way, when it ends */
+    END_PAUSE_MS = 50,
     HOUSE_S = 5,
     IDLE_MS = 30000, /* after which a cached thing goes */
 };
@@ -47,6 +50,17 @@ struct daemon {
     atomic_bool is_ending; /* the sweep stops */
 };
 
+/* Inspections under way get a moment; those that need longer begin anew at the next start. */
+static void
+end_jobs(struct daemon *d)
+{
+    jobs_end(d->jobs);
+    for (int i = 0; i < END_LOOKS && d->jobs != NULL && jobs_running(d->jobs) > 0; i++)
+        (void)nanosleep(&(struct timespec){.tv_nsec = END_PAUSE_MS * 1000000L}, NULL);
+    inspector_cut(d->inspector);
+    jobs_free(d->jobs);
+}
+
 static void
 daemon_done(struct daemon *d)
 {
@@ -54,7 +68,7 @@ daemon_done(struct daemon *d)
     if (d->httpd != NULL)
         httpd_stop(d->httpd, d->settings.drain_s * 1000);
     d->app.httpd = NULL;
-    jobs_free(d->jobs);
+    end_jobs(d);
     for (size_t i = 0; i < ROUTE_POOL_COUNT; i++)
         pool_free(d->pools[i]);
     cache_free(d->app.replies);

@@ -33,6 +33,7 @@ struct inspector {
     pthread_mutex_t lock; /* of what follows */
     int socket;           /* to the zygote */
     pid_t pid;
+    bool is_ending; /* no zygote is started any more */
 };
 
 /* One job as the daemon sees it. */
@@ -119,6 +120,7 @@ start_zygote(struct inspector *inspector, struct err *err)
     int pair[2];
     enum status status;
 
+    FAIL_IF(inspector->is_ending, err, BUSY, 0, "the daemon ends: nothing is inspected any more");
     if (inspector->socket >= 0) {
         close_fd(&inspector->socket);
         (void)kill(inspector->pid, SIGKILL);
@@ -162,11 +164,34 @@ inspector_free(struct inspector *inspector)
     if (inspector == NULL)
         return;
     if (inspector->socket >= 0) {
-        close_fd(&inspector->socket); /* at this, the zygote ends */
+        close_fd(&inspector->socket);
+        (void)kill(inspector->pid, SIGKILL); /* it has nothing to tidy up, and may hang */
         (void)waitpid(inspector->pid, NULL, 0);
     }
     (void)pthread_mutex_destroy(&inspector->lock);
     mem_free(inspector);
+}
+
+void
+inspector_cut(struct inspector *inspector)
+{
+    if (inspector == NULL)
+        return;
+    (void)pthread_mutex_lock(&inspector->lock);
+    inspector->is_ending = true;
+    if (inspector->socket >= 0)
+        (void)kill(inspector->pid, SIGKILL); /* its children die with it */
+    (void)pthread_mutex_unlock(&inspector->lock);
+}
+
+/* It never told of a child: it hangs. The next job finds it dead and has it replaced. */
+static void
+kill_zygote(struct inspector *inspector, pid_t pid)
+{
+    (void)pthread_mutex_lock(&inspector->lock);
+    if (inspector->pid == pid && inspector->socket >= 0)
+        (void)kill(pid, SIGKILL);
+    (void)pthread_mutex_unlock(&inspector->lock);
 }
 
 int
@@ -209,7 +234,7 @@ job_done(struct job *job)
 
 /* Hand the job's other socket to the zygote; a zygote that died is replaced, once. */
 static enum status
-hand_over(struct inspector *inspector, int socket, struct err *err)
+hand_over(struct inspector *inspector, int socket, pid_t *ret_zygote, struct err *err)
 {
     enum status status;
 
@@ -220,6 +245,7 @@ hand_over(struct inspector *inspector, int socket, struct err *err)
         if (status == OK)
             status = protocol_send(inspector->socket, "", 1, socket, err);
     }
+    *ret_zygote = inspector->pid;
     (void)pthread_mutex_unlock(&inspector->lock);
     return status;
 }
@@ -391,6 +417,7 @@ inspector_run(struct inspector *inspector, const struct inspector_file *files, s
     struct job job = {
         .socket = -1, .pidfd = -1, .record = buf_with_cap(inspector->config.answer_bytes)};
     int pair[2];
+    pid_t zygote;
     enum status status;
 
     *ret = (struct inspection){0};
@@ -402,10 +429,12 @@ inspector_run(struct inspector *inspector, const struct inspector_file *files, s
     job.socket = pair[0];
     set_send_timeout(job.socket, inspector->config.wall_ms);
     job.deadline_ms = now_ms() + inspector->config.wall_ms;
-    status = hand_over(inspector, pair[1], err);
+    status = hand_over(inspector, pair[1], &zygote, err);
     (void)close(pair[1]);
     TRY(status);
     status = run_job(inspector, &job, files, count, ret, err);
+    if (status == ERR_TIMEOUT && job.pidfd < 0)
+        kill_zygote(inspector, zygote);
     /* Writing to a child that is already gone says less than how it ended. */
     if (status == ERR_IO)
         FAIL(err, INSPECTOR, 0, "the inspector ended before it took the job");

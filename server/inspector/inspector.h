@@ -38,6 +38,10 @@ enum status inspector_start(const struct inspector_config *config, struct inspec
 /* Ends the zygote; its children die with it. Nobody may be asking. NULL is fine. */
 void inspector_free(struct inspector *inspector);
 
+/* Cut short all that is being inspected, and inspect nothing more: ERR_INSPECTOR or ERR_BUSY for
+ * those who ask. Any thread. NULL is fine. */
+void inspector_cut(struct inspector *inspector);
+
 /*
  * Inspect a set of files. Blocks; ret is the caller's to inspection_done on any outcome. The reader's
  * own errors (ERR_MALFORMED, ERR_UNRECOGNIZED, ERR_LIMIT …) are final. ERR_INSPECTOR (it crashed or

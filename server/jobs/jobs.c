@@ -97,18 +97,30 @@ set_busy(struct worker *w, const struct job *job)
     (void)pthread_mutex_unlock(&w->jobs->lock);
 }
 
+static bool
+is_ending(struct jobs *jobs)
+{
+    bool ending;
+
+    (void)pthread_mutex_lock(&jobs->lock);
+    ending = jobs->is_ending;
+    (void)pthread_mutex_unlock(&jobs->lock);
+    return ending;
+}
+
 /* A try failed: again after a while, or never. */
 static void
-after_failure(const struct jobs_config *config, const struct kind *kind, const struct job *job,
+after_failure(struct jobs *jobs, const struct kind *kind, const struct job *job,
               const struct err *why)
 {
+    const struct jobs_config *config = &jobs->config;
     struct err err = {0};
     uint64_t delay_ms = (uint64_t)config->retry_ms << (job->attempts > 10 ? 10 : job->attempts - 1);
     enum status status;
 
     LOG(config->log, LOG_WARNING, "job failed", LOG_TEXT("kind", kind->name),
         LOG_U64("job", (uint64_t)job->id), LOG_U64("attempt", job->attempts), LOG_ERR(why));
-    if (job->attempts >= config->attempts)
+    if (job->attempts >= config->attempts && !is_ending(jobs)) /* an end fails what is innocent */
         status = kind->give_up(config, job, why, &err);
     else
         status = job_store_retry(config->store, job->id, job->fence, delay_ms * 1000,
@@ -140,7 +152,7 @@ do_one(struct worker *w, const struct kind *kind)
     set_busy(w, &job);
     status = kind->run(config, &job, &err);
     if (status != OK && status != ERR_CONFLICT)
-        after_failure(config, kind, &job, &err);
+        after_failure(w->jobs, kind, &job, &err);
     set_busy(w, NULL);
     return true;
 }
@@ -273,7 +285,7 @@ jobs_running(struct jobs *jobs)
 }
 
 void
-jobs_free(struct jobs *jobs)
+jobs_end(struct jobs *jobs)
 {
     if (jobs == NULL)
         return;
@@ -281,6 +293,14 @@ jobs_free(struct jobs *jobs)
     jobs->is_ending = true;
     (void)pthread_cond_broadcast(&jobs->wake);
     (void)pthread_mutex_unlock(&jobs->lock);
+}
+
+void
+jobs_free(struct jobs *jobs)
+{
+    if (jobs == NULL)
+        return;
+    jobs_end(jobs);
     for (unsigned i = 0; i < jobs->config.workers; i++)
         if (jobs->workers[i].is_started)
             (void)pthread_join(jobs->workers[i].thread, NULL);

@@ -37,6 +37,9 @@ enum status jobs_start(const struct jobs_config *config, struct jobs **ret_jobs,
 /* A job was queued: look at once. Any thread. */
 void jobs_wake(struct jobs *jobs);
 
+/* Take no other job; those under way go on. Any thread. NULL is fine. */
+void jobs_end(struct jobs *jobs);
+
 /* Let the jobs under way end, take no other, and free. NULL is fine. */
 void jobs_free(struct jobs *jobs);
 

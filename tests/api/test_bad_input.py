@@ -127,13 +127,16 @@ class Checkpoints(ApiTest):
             connection.head("PUT", path, [("Transfer-Encoding", "chunked")])
             connection.send(b"64\r\n" + b"x" * 50)
             time.sleep(0.2)
-        time.sleep(0.3)
+        deadline = time.monotonic() + 20
+        while self.staged() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        self.assertEqual(self.staged(), [])
         self.assertEqual(self.api.get(model).status, 404)
         self.assertEqual(self.api.put(path, small()).status, 201)
-        staging = os.path.join(self.daemon.data, "staging")
-        left = [name for folder, _, names in os.walk(staging) for name in names
-                if not name.endswith(".lock")]
-        self.assertEqual(left, [])
+
+    def staged(self):
+        return [name for _, _, names in os.walk(os.path.join(self.daemon.data, "staging"))
+                for name in names if not name.endswith(".lock")]
 
     def test_a_bad_chunk_is_refused(self):
         path = self.at(self.fresh(), "one")
@@ -205,11 +208,16 @@ class BadManifests(ApiTest):
         self.assert_problem(self.ask(None), 400, "bad-request", "manifest")
 
     def test_not_well_formed(self):
-        for body in (b"{", b'{"a": [1]', b'{"a": [1]} x', b'{"a": [1,]}', b"{'a': [1]}",
-                     b'{"a": [01]}', b'{"a": NaN}', b'{"a": "\xff"}', b'{"a\x00b": [1]}',
+        for body in (b"{", b'{"a": [1]', b'{"a": [1]} x', b'{"a": "\xff"}', b'{"a\x00b": [1]}',
                      b'\xff\xfe{\x00', b"a: [1\n", b"a: b: c\n", b"\x00"):
             with self.subTest(body):
                 self.assert_problem(self.ask(body), 400, "bad-json")
+
+    def test_what_is_no_json_is_read_as_yaml(self):
+        for body in (b'{"fc.bias": [4,]}', b"{'fc.bias': [4]}", b"{fc.bias: [4]}"):
+            self.assertEqual(self.ask(body).json()["verdict"], "non_strict")
+        for body in (b'{"a": [01x]}', b'{"a": NaN}'):
+            self.assert_problem(self.ask(body), 422, "bad-manifest")
 
     def test_a_key_twice(self):
         for body in (b'{"a.b": [1], "a.b": [1]}', b'{"tensors": {"a": [1], "a": [2]}}',
@@ -352,10 +360,7 @@ class Inspectors(ApiTest):
                     os.kill(pid, signal.SIGCONT)
                 except ProcessLookupError:
                     pass
-        self.assertIn(version["state"], ("ready", "failed"))
-        if version["state"] == "failed":
-            self.assertIn("inspector.failed",
-                          [f["id"] for f in self.api.get(path + "/findings").json()["findings"]])
+        self.assertEqual(version["state"], "ready")  # one that hangs is replaced, too
         self.upload(safetensors({"after.hanging": [2]}))
 
     def test_children_killed_on_the_job_fail_the_version_or_are_retried(self):

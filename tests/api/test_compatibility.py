@@ -8,7 +8,7 @@ import time
 
 from support.case import ApiTest
 from support.checkpoints import SMALL, manifest, prefixed, safetensors, small
-from support.client import to_json
+from support.client import hex_digest, to_json
 
 SHAPES = {"conv.weight": [8, 3, 3, 3], "conv.bias": [8], "bn.weight": [8], "bn.bias": [8],
           "fc.weight": [10, 8], "fc.bias": [10]}
@@ -308,6 +308,12 @@ class Pending(ApiTest):
             self.assertEqual(response.status, 503, sub)
         self.assertEqual(self.api.get(path).json()["inspection"], None)
         self.assertEqual(self.api.get(path + "/files/checkpoint").body, small(1))
+
+    def test_a_repeat_is_answered_at_once(self):
+        path, body = self.at(self.fresh(), "one"), safetensors({"pending.repeat": [2]})
+        self.assertEqual(self.api.put(path, body).json()["state"], "pending")
+        response = self.api.early("PUT", path, len(body), digest=hex_digest(body), wait=5)
+        self.assertEqual((response.status, response.headers["Ckptd-Repeat"]), (200, "1"))
 
     def test_the_answer_comes_as_soon_as_the_inspection_ends(self):
         path = self.at(self.fresh(), "one")

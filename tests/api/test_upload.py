@@ -297,7 +297,7 @@ class Post(ApiTest):
                                              "digest": hex_digest(body)}])
 
     def test_a_form_split_anywhere_is_the_same(self):
-        body = small(4) + b"\r\n--XyQ\r\n--XyZZ"  # what is nearly a boundary
+        body = small(4) + b"\r\n--XyQ\r\n-\r\r\n--Xy"  # what is nearly a boundary
         whole = form([(FILE, body)])
         for size in (1, 2, 3, 5, 64):
             chunks = [whole[i:i + size] for i in range(0, len(whole), size)]
@@ -309,6 +309,11 @@ class Post(ApiTest):
         response = self.api.post(self.fresh() + "/versions", form([(FILE, small())]), FORM,
                                  filename="other.safetensors")
         self.assertEqual(response.json()["files"][0]["path"], "other.safetensors")
+
+    def test_folders_in_a_forms_filename_are_passed_over(self):
+        part = FILE.replace("m.safe", "../a/m.safe")
+        response = self.api.post(self.fresh() + "/versions", form([(part, small())]), FORM)
+        self.assertEqual(response.json()["files"][0]["path"], "m.safetensors")
 
     def test_a_forms_digest_is_the_files(self):
         model = self.fresh()
@@ -330,7 +335,6 @@ class Post(ApiTest):
             "no boundary": (form([(FILE, small())]), {"Content-Type": "multipart/form-data"}),
             "another boundary": (form([(FILE, small())], "Other"), FORM),
             "no disposition": (form([("Content-Type: text/plain", small())]), FORM),
-            "a path that climbs": (form([(FILE.replace("m.safe", "../m.safe"), small())]), FORM),
             "not a form at all": (small(), FORM),
         }
         for name, (body, headers) in cases.items():

@@ -98,6 +98,8 @@ class Daemon:
     def kill(self):
         """As a power cut: no chance to tidy up."""
         if self.process is not None and self.process.poll() is None:
+            for pid in self.zygotes():  # one that a test stopped could not end
+                os.kill(pid, signal.SIGCONT)
             self.process.send_signal(signal.SIGKILL)
             self.process.wait()
 
