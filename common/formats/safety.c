@@ -10,7 +10,10 @@
 
 /* The legacy torch format, of which nested checkpoints are: this number, a version, the system's
  * properties, the object, the storages' keys; then the storages. */
-enum { LEGACY_PICKLES = 5 };
+enum {
+    LEGACY_PICKLES = 5,
+    REASON_BYTES_MAX = 512, /* as the record takes it */
+};
 
 static const char legacy_magic[] = {
     0x6C, (char)0xFC, (char)0x9C, 0x46, (char)0xF9, 0x20, 0x6A, (char)0xA8, 0x50, 0x19,
@@ -426,6 +429,18 @@ compare_names(const void *a, const void *b)
     return slice_compare(*left, *right);
 }
 
+/* A reason may quote a name of any length: cut it at the end of a character. */
+static struct slice
+shorten(struct slice text)
+{
+    if (text.length <= REASON_BYTES_MAX)
+        return text;
+    text.length = REASON_BYTES_MAX;
+    while (text.length > 0 && ((unsigned char)text.at[text.length] & 0xc0) == 0x80)
+        text.length--;
+    return text;
+}
+
 enum status
 safety_end(struct safety_judge *s, struct err *err)
 {
@@ -440,15 +455,18 @@ safety_end(struct safety_judge *s, struct err *err)
         return arena_fail(&s->in->arena, err);
     if (s->needs.count > 0)
         qsort(given, s->needs.count, sizeof *given, compare_names);
-    for (size_t i = 0; i < s->needs.count; i++)
-        if (i == 0 || !slice_equal(given[i - 1], given[i]))
+    for (size_t i = 0; i < s->needs.count; i++) {
+        if (given[i].length > s->limits->name_bytes)
+            TRY(safety_refuse(s, err, "a global has a name of %zu bytes", given[i].length));
+        else if (i == 0 || !slice_equal(given[i - 1], given[i]))
             needs[count++] = given[i];
+    }
     *w = (struct weights_only){
         .applies = s->has_main,
         .loads = s->has_main && count == 0 && s->refusal.length == 0,
         .needs = needs,
         .need_count = count,
-        .reason = s->refusal,
+        .reason = shorten(s->refusal),
     };
     return OK;
 }
