@@ -316,7 +316,6 @@ read_line(struct line *l, struct remap_builder *b, struct remap *r, bool *is_seg
 
     if (is_end(l))
         return OK;
-    ahead = *l;
     if (take_text(&ahead, "---") && is_end(&ahead))
         return remap_builder_pass(b, *is_segments, err);
     if (b->rules.count == 0 && b->passes.count == 0) {
