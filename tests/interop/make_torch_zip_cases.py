@@ -117,6 +117,14 @@ def plain():
     state("rebuilt", saved(dict(net.state_dict())), findings=[],
           state_dicts={"": {"has_metadata": False, "versions": []}})
 
+    # A hook's own version, inside a module's row of _metadata.
+    torch.manual_seed(0)
+    spectral = torch.nn.Sequential(torch.nn.utils.spectral_norm(torch.nn.Linear(2, 3)))
+    state("spectral-norm", saved(spectral.state_dict()), findings=[],
+          state_dicts={"": {"has_metadata": True, "versions": [
+              {"module": "", "version": 1}, {"module": "0", "version": 1},
+              {"module": "0:spectral_norm.weight", "version": 1}]}})
+
     optimizer_rows = []
     for index, values in optimizer.state_dict()["state"].items():
         optimizer_rows += [(f"state.{index}.{k}", v) for k, v in values.items()]
