@@ -145,13 +145,15 @@ skip(struct multipart *m, struct slice *piece, size_t length)
     m->offset += length;
 }
 
-/* Go on with a match that the last piece left. True: it is whole. */
+/* Go on with a match. True: it is whole. False: the piece ended, or what was matched is data, the
+ * first *ret_returned bytes of a delimiter. */
 static bool
-match(struct multipart *m, struct slice *piece)
+match(struct multipart *m, struct slice *piece, size_t *ret_returned)
 {
+    *ret_returned = 0;
     while (piece->length > 0 && m->matched < m->delimiter_length) {
         if (piece->at[0] != m->delimiter[m->matched]) {
-            m->returned = m->matched; /* so it was data */
+            *ret_returned = m->matched;
             m->matched = 0;
             return false;
         }
@@ -161,41 +163,42 @@ match(struct multipart *m, struct slice *piece)
     return m->matched == m->delimiter_length;
 }
 
+/* The next bytes that are no part of a delimiter. False: the piece is used up, or a delimiter was
+ * read, and the state is AFTER. */
+static bool
+next_run(struct multipart *m, struct slice *piece, struct slice *ret_run)
+{
+    const char *cr;
+    size_t returned;
+
+    if (m->matched > 0 || (piece->length > 0 && piece->at[0] == '\r')) {
+        if (match(m, piece, &returned)) {
+            m->matched = 0;
+            m->state = AFTER;
+            return false;
+        }
+        *ret_run = (struct slice){.at = m->delimiter, .length = returned};
+        return returned > 0;
+    }
+    if (piece->length == 0)
+        return false;
+    cr = memchr(piece->at, '\r', piece->length);
+    *ret_run = slice_part(*piece, 0, cr == NULL ? piece->length : (size_t)(cr - piece->at));
+    skip(m, piece, ret_run->length);
+    return true;
+}
+
 /* Content up to the next delimiter, its beginning, or the piece's end. */
 static enum multipart_event
 read_content(struct multipart *m, struct slice *piece, struct slice *ret_data)
 {
     bool is_part = m->state == CONTENT;
-    const char *cr;
-    size_t length;
 
-    for (;;) {
-        if (m->returned > 0) {
-            *ret_data = (struct slice){.at = m->delimiter, .length = m->returned};
-            m->returned = 0;
-            if (is_part)
-                return MULTIPART_DATA;
-        }
-        if (m->matched > 0 || (piece->length > 0 && piece->at[0] == '\r')) {
-            if (match(m, piece)) {
-                m->matched = 0;
-                m->state = AFTER;
-                return is_part ? MULTIPART_PART_END : MULTIPART_NEED;
-            }
-            if (m->returned > 0)
-                continue;
-        }
-        if (piece->length == 0)
-            return MULTIPART_NEED;
-        cr = memchr(piece->at, '\r', piece->length);
-        length = cr == NULL ? piece->length : (size_t)(cr - piece->at);
-        if (length == 0)
-            continue;
-        *ret_data = slice_part(*piece, 0, length);
-        skip(m, piece, length);
+    while (next_run(m, piece, ret_data))
         if (is_part)
             return MULTIPART_DATA;
-    }
+    *ret_data = (struct slice){0};
+    return is_part && m->state == AFTER ? MULTIPART_PART_END : MULTIPART_NEED;
 }
 
 /* After a delimiter: white space and the line's end, or "--". */

@@ -42,8 +42,7 @@ struct multipart {
     struct multipart_part part;                 /* in head: until the next part begins */
     char delimiter[4 + MULTIPART_BOUNDARY_MAX]; /* CR LF "--" boundary */
     size_t delimiter_length;
-    size_t matched;  /* bytes of it, at the end of what was given */
-    size_t returned; /* of those that turned out to be data: still to be given */
+    size_t matched; /* bytes of it, at the end of what was given */
     int state;
     struct buf head; /* of a part */
     size_t parts, parts_max;
