@@ -48,7 +48,7 @@ venv         2  all    900  python_venv
 weights-only 2  all    300  weights_only_answers
 tables       2  all     60  "$CKPTD_PYTHON" tests/interop/check_tables.py
 inspect      2  all    300  files_of_pytorch
-pairs        2  all    600  pairs_with_pytorch
+pairs        2  all    900  pairs_with_pytorch
 quickstart   1  all    300  quickstart_demo
 client       2  all    120  "$CKPTD_PYTHON" tests/interop/check_client.py
 END
