@@ -48,6 +48,16 @@ uploads_form_begin(const struct request *r, struct uploading *u, struct err *err
     return multipart_init(&u->form->multipart, type, UPLOAD_PAIRS_MAX + 1, err);
 }
 
+/* Browsers may send a whole path: what follows the last slash or backslash names the file. */
+static struct slice
+base_name(struct slice filename)
+{
+    for (size_t i = filename.length; i > 0; i--)
+        if (filename.at[i - 1] == '/' || filename.at[i - 1] == '\\')
+            return slice_from(filename, i);
+    return filename;
+}
+
 static enum status
 begin_file(struct uploading *u, struct slice filename, struct err *err)
 {
@@ -57,9 +67,9 @@ begin_file(struct uploading *u, struct slice filename, struct err *err)
             "the form has two files; a version of several files is made by …/files/{path}");
     form->has_file = true;
     form->field = FIELD_FILE;
-    if (form->says_filename || filename.length == 0)
+    if (form->says_filename || base_name(filename).length == 0)
         return OK;
-    TRY(arena_copy(&form->arena, filename, &u->file.path, err));
+    TRY(arena_copy(&form->arena, base_name(filename), &u->file.path, err));
     return ref_check_path(u->file.path, err);
 }
 
