@@ -142,21 +142,32 @@ compare_u64(const void *left, const void *right)
     return (*a > *b) - (*a < *b);
 }
 
-/* Whether the same names stand under both nodes, numbers apart: blocks of one kind. */
+/* Files of an old PyTorch lack it, and a remap may have left it out. */
+static bool
+is_counter(struct slice name)
+{
+    return slice_ends(name, slice_of(".num_batches_tracked"));
+}
+
+/* A hash over the names that stand under a node, numbers apart: equal for blocks of one kind. */
 static enum status
 shape_of(const struct tree *t, uint32_t node, struct arena *arena, uint64_t *ret_hash,
          struct err *err)
 {
     const struct tree_node *n = &t->nodes[node];
-    size_t count = n->leaf_end - n->first_leaf;
-    uint64_t *hashes = arena_alloc(arena, count, sizeof *hashes);
+    uint64_t *hashes = arena_alloc(arena, n->leaf_end - n->first_leaf, sizeof *hashes);
+    size_t count = 0;
 
     if (hashes == NULL)
         return arena_fail(arena, err);
-    for (size_t i = 0; i < count; i++)
-        hashes[i] =
-            hash_template(slice_from(t->nodes[t->leaves[n->first_leaf + i]].path, n->path.length));
-    qsort(hashes, count, sizeof *hashes, compare_u64);
+    for (uint32_t i = n->first_leaf; i < n->leaf_end; i++) {
+        struct slice name = t->nodes[t->leaves[i]].path;
+
+        if (!is_counter(name))
+            hashes[count++] = hash_template(slice_from(name, n->path.length));
+    }
+    if (count > 1)
+        qsort(hashes, count, sizeof *hashes, compare_u64);
     *ret_hash = 0;
     for (size_t i = 0; i < count; i++) {
         if (i == 0 || hashes[i] != hashes[i - 1])

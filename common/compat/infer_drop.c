@@ -73,6 +73,20 @@ is_of_used_series(const struct drops *d, uint32_t node)
     return false;
 }
 
+/* The same of anything above the node that is of no use itself: a block too many. */
+static bool
+lies_in_used_series(const struct drops *d, uint32_t node)
+{
+    const struct tree_node *nodes = d->w->sources.nodes;
+
+    for (; nodes[node].parent != TREE_NONE && used_below(d, &nodes[node]) == 0;
+         node = nodes[node].parent) {
+        if (is_of_used_series(d, node))
+            return true;
+    }
+    return false;
+}
+
 /* Whether a node's parent lies above all that is of use, or is where that begins. */
 static bool
 is_outermost(const struct drops *d, const struct tree_node *n, bool strictly)
@@ -128,7 +142,7 @@ may_drop_key(const struct drops *d, uint32_t node)
 
     named.name = d->w->names[n->key];
     if (meaning_is_benign(&named))
-        return true;
+        return !lies_in_used_series(d, node);
     if (!key->is_tensor)
         return !is_extra_state(named.name) && is_outermost(d, n, false);
     return meaning_of(n->path) == MEANING_NONE && !is_of_used_series(d, node) &&

@@ -248,6 +248,25 @@ is_small_move(struct work *w, const struct edit *e, uint32_t id)
            leaves_below(&w->targets, &w->target_paths, to) == e->gain;
 }
 
+/* Keys that an edit brings to a name of the manifest, whatever their shapes: a head of another size
+ * speaks for the prefix before it, too. */
+static uint32_t
+count_named(struct work *w, const struct edit *e)
+{
+    const struct tree_node *n = &w->sources.nodes[map_get(&w->source_paths, e->from)];
+    uint32_t named = 0;
+
+    if (w->steps_left < n->leaf_end - n->first_leaf)
+        return 0;
+    w->steps_left -= n->leaf_end - n->first_leaf;
+    for (uint32_t i = n->first_leaf; i < n->leaf_end; i++) {
+        uint32_t key = w->sources.nodes[w->sources.leaves[i]].key;
+
+        named += map_get(&w->target_names, work_edited(w, e, w->names[key])) != MAP_NONE;
+    }
+    return named;
+}
+
 /* An edit must explain most of what lies below it, or fill most of a subtree that is not tiny. */
 static bool
 is_plausible(struct work *w, const struct edit *e, uint32_t id)
@@ -259,7 +278,7 @@ is_plausible(struct work *w, const struct edit *e, uint32_t id)
         return true;
     return (uint64_t)e->gain * 10 >= (uint64_t)sources * 6 ||
            (e->gain >= FEW && (uint64_t)e->gain * 10 >= (uint64_t)targets * 6) ||
-           is_small_move(w, e, id);
+           (uint64_t)count_named(w, e) * 10 >= (uint64_t)sources * 6 || is_small_move(w, e, id);
 }
 
 static bool
