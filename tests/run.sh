@@ -50,6 +50,7 @@ tables       2  all     60  "$CKPTD_PYTHON" tests/interop/check_tables.py
 inspect      2  all    300  files_of_pytorch
 pairs        2  all    900  pairs_with_pytorch
 quickstart   1  all    300  quickstart_demo
+remaps       2  all    120  remaps_in_pytorch
 client       2  all    120  "$CKPTD_PYTHON" tests/interop/check_client.py
 END
 }
@@ -94,6 +95,12 @@ files_of_pytorch() {
     esac
     "$CKPTD_PYTHON" tests/interop/check_inspect.py --ckptd build/dev/ckptd --files "$files" \
         --seed "$CKPTD_SEED"
+}
+
+# Models wrapped and renamed as people do: PyTorch must take what the remaps make of them.
+remaps_in_pytorch() {
+    cmake --build --preset dev -j "$JOBS" --target ckptd >&2 &&
+        "$CKPTD_PYTHON" tests/interop/check_remaps.py --ckptd build/dev/ckptd
 }
 
 # The README's first command, as far as it goes without a person.

@@ -1,6 +1,6 @@
 """Holds the remaps that `ckptd compat` offers against PyTorch.
 
-    python3 tests/interop/check_remaps.py [--ckptd build/dev/ckptd] [--keep DIRECTORY]
+    python3 tests/interop/check_remaps.py [--ckptd build/dev/ckptd] [--only PART_OF_A_NAME]
 
 Real models are wrapped, renamed and saved in the ways people do; each report's remap is applied by a
 few lines of Python that know only its rules. Whenever the verdict is strict_after_remap,
@@ -345,7 +345,7 @@ def main():
                 bad += why is not None
                 if why:
                     print(f"{case.name} ({tool}): {why}")
-    print(f"{count} reports, {bad} wrong")
+    print(f"{count - bad} passed, {bad} failed")
     return bad > 0
 
 
