@@ -10,6 +10,7 @@
 
 #include "common/base/attr.h"
 #include "tests/support/compat_case.h"
+#include "tests/support/heap.h"
 #include "tests/support/unit.h"
 
 static struct limits limits;
@@ -398,14 +399,46 @@ START_TEST(judge__says_when_memory_is_short)
 }
 END_TEST
 
+START_TEST(judge__survives_a_heap_that_gives_out)
+{
+    CLEANUP(json_done) struct json j = {0};
+    struct compat_case c;
+    size_t refused = 0;
+
+    begin();
+    json_open(&j,
+              slice_of("{\"loader\": \"torch\", \"manifest\": {" NORM ", \"x\": [1]}, \"state\":"
+                       " {\"keys\": {\"other\": {\"shape\": [2]}, \"x\": {\"shape\": [2]},"
+                       " \"bn.bias\": {\"entry\": \"int\"}}}}"),
+              &limits, &arena);
+    ck_assert_int_eq(compat_case_read(&j, &limits, &arena, &c, NULL), OK);
+    for (size_t successes = 0;; successes++) {
+        struct arena small = arena_with_cap(1 << 20);
+        struct judgement judgement;
+        enum status status;
+
+        heap_fail_after(successes);
+        status = judge(&c.manifest, &c.state, c.loader, &small, &judgement, NULL);
+        heap_heal();
+        arena_done(&small);
+        if (status == OK)
+            break;
+        ck_assert_int_eq(status, ERR_NO_MEMORY);
+        refused++;
+    }
+    ck_assert_uint_gt(refused, 3);
+    end();
+}
+END_TEST
+
 SUITE(judge)
 {
-    return suite_with("judge", TEST(judge__says_what_pytorch_said),
-                      TEST(judge__lists_in_natural_order), TEST(judge__counts_what_is_filled),
-                      TEST(judge__warns_of_casts_that_lose),
-                      TEST(judge__passes_over_what_is_optional), TEST(judge__names_its_guesses),
-                      TEST(judge__knows_the_class_by_either_of_its_names),
-                      TEST(judge__takes_frozen_norms_as_torchvision_does),
-                      TEST(judge__cannot_tell_what_a_hook_does),
-                      TEST(judge__answers_an_empty_state), TEST(judge__says_when_memory_is_short));
+    return suite_with(
+        "judge", TEST(judge__says_what_pytorch_said), TEST(judge__lists_in_natural_order),
+        TEST(judge__counts_what_is_filled), TEST(judge__warns_of_casts_that_lose),
+        TEST(judge__passes_over_what_is_optional), TEST(judge__names_its_guesses),
+        TEST(judge__knows_the_class_by_either_of_its_names),
+        TEST(judge__takes_frozen_norms_as_torchvision_does),
+        TEST(judge__cannot_tell_what_a_hook_does), TEST(judge__answers_an_empty_state),
+        TEST(judge__says_when_memory_is_short), TEST(judge__survives_a_heap_that_gives_out));
 }

@@ -8,6 +8,7 @@
 
 #include "common/base/attr.h"
 #include "common/base/mem.h"
+#include "tests/support/heap.h"
 #include "tests/support/unit.h"
 
 static struct limits limits;
@@ -460,6 +461,33 @@ START_TEST(manifest__says_when_memory_is_short)
 }
 END_TEST
 
+/* In JSON, and in the YAML that means the same: every allocation fails once. */
+START_TEST(manifest__survives_a_heap_that_gives_out)
+{
+    const char *const texts[] = {whole, forms[9]};
+    size_t refusals = 0;
+
+    begin();
+    for (size_t i = 0; i < ARRAY_LENGTH(texts); i++)
+        for (size_t successes = 0;; successes++) {
+            struct arena small = arena_with_cap(1 << 20);
+            struct manifest m;
+            enum status status;
+
+            heap_fail_after(successes);
+            status = manifest_parse(slice_of(texts[i]), &limits, &small, &m, NULL);
+            heap_heal();
+            arena_done(&small);
+            if (status == OK)
+                break;
+            ck_assert_int_eq(status, ERR_NO_MEMORY);
+            refusals++;
+        }
+    ck_assert_uint_gt(refusals, 5);
+    end();
+}
+END_TEST
+
 /* Cut anywhere, it is an error and never a crash; a shorter YAML may be whole. */
 START_TEST(manifest__survives_being_cut)
 {
@@ -488,5 +516,6 @@ SUITE(manifest)
         TEST(manifest__passes_over_what_newer_clients_say_of_a_module),
         TEST(manifest__keeps_every_limit),
         LOOP(manifest__fails_at_once_on_64_mib_of_brackets, deep),
-        TEST(manifest__says_when_memory_is_short), TEST(manifest__survives_being_cut));
+        TEST(manifest__says_when_memory_is_short), TEST(manifest__survives_a_heap_that_gives_out),
+        TEST(manifest__survives_being_cut));
 }
