@@ -58,6 +58,8 @@ ring_held(const struct ring *r)
 {
     size_t run = r->capacity - r->start;
 
+    if (r->held == 0) /* there may be no bytes at all yet, and nothing may be added to NULL */
+        return (struct slice){0};
     return (struct slice){.at = r->bytes + r->start, .length = run < r->held ? run : r->held};
 }
 
