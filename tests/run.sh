@@ -36,6 +36,7 @@ asan-build   1  all    600  build asan
 asan         1  all    400  tests asan 'unit|fuzz|api'
 asan-cli     1  all    120  sh tests/api/cli.sh build/asan/ckptd
 asan-api     1  all    600  system_python tests/api/run.py --daemon build/asan/ckptd
+kill         2  all    300  sh tests/fault/kill.sh build/dev/tests/fault/kill_driver 50
 valgrind     2  all    900  valgrind_units
 cppcheck     2  all    300  cppcheck_sources
 tsan-build   2  all    600  build tsan

@@ -257,8 +257,12 @@ static enum status
 commit_kept(struct uploading *u, struct err *err)
 {
     for (int i = 0; i < COMMIT_TRIES; i++) {
+        enum status status;
+
         TRY(blobs_keep(u->sink, err));
-        TRY(version_store_commit(u->app->store, &u->new, &u->commit, err));
+        status = version_store_commit(u->app->store, &u->new, &u->commit, err);
+        blobs_let_go(u->sink);
+        TRY(status);
         if (u->commit.outcome != VERSION_AGAIN)
             break;
         (void)nanosleep(&(struct timespec){.tv_nsec = COMMIT_PAUSE_MS * 1000000L}, NULL);

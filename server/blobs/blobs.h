@@ -9,10 +9,12 @@
  * A file is received into staging (space taken first), hashed by another thread meanwhile, synced,
  * linked under its digest, and the directory synced. Only then may a row of the store speak of it. Order:
  *
- *     blobs_begin, blobs_write …, blobs_finish, blobs_keep, version_store_commit, blobs_sink_free
+ *     blobs_begin, blobs_write …, blobs_finish, blobs_keep, version_store_commit, blobs_let_go,
+ *     blobs_sink_free
  *
- * and when the commit answers VERSION_AGAIN: blobs_keep again (the file may have been deleted in
- * between; the staged copy is still there), commit again.
+ * From blobs_keep to blobs_let_go no file of the same folder is removed: without that, one could be owned
+ * as an orphan, removed and forgotten between the link and the commit. When the commit answers
+ * VERSION_AGAIN, let go, wait a little, blobs_keep again (the staged copy is still there), commit again.
  *
  * Any thread may call, one thread at a time for one sink; all may block for seconds. ERR_NO_SPACE:
  * there is no room. ERR_STORE_SUSPECT: a sync failed once, so nothing is acknowledged until a restart.
@@ -78,6 +80,9 @@ enum status blobs_finish(struct blobs_sink *sink, const struct digest *expected,
 /* Link the finished bytes under their digest, durably. May be called again. */
 enum status blobs_keep(struct blobs_sink *sink, struct err *err) MUST_CHECK;
 
+/* The commit was done, with whatever outcome: what is kept may be removed by who owns it. */
+void blobs_let_go(struct blobs_sink *sink);
+
 /* Forget the staged file, kept or not (abort). NULL is fine. */
 void blobs_sink_free(struct blobs_sink *sink);
 
@@ -87,7 +92,8 @@ enum status blobs_open_file(struct blobs *blobs, const struct digest *digest, in
                             uint64_t *ret_size, struct err *err) MUST_CHECK;
 
 /* Unlink a blob's file durably; one that is not there is fine. Only for who owns its digest by a row
- * in the state deleting (store/blob_store.h). */
+ * in the state deleting (store/blob_store.h). Waits for uploads between blobs_keep and blobs_let_go, so
+ * never call it from one. */
 enum status blobs_remove(struct blobs *blobs, const struct digest *digest,
                          struct err *err) MUST_CHECK;
 

@@ -311,23 +311,46 @@ heal(const struct local *l, const char *staged, const char *blob, uint64_t size,
     return OK;
 }
 
+/* The folder of a blob, locked: shared by those who link and commit, exclusive for who removes. */
 static enum status
-sync_folder_of(const struct local *l, const char *blob, bool *ret_suspect, struct err *err)
+lock_folder(const struct local *l, const struct digest *digest, int how, int *ret_folder,
+            struct err *err)
 {
-    char folder[3] = {blob[0], blob[1], '\0'};
+    struct digest_text hex = digest_text(digest);
+    char folder[3] = {hex.hex[0], hex.hex[1], '\0'};
     CLEANUP(close_fd) int fd = openat(l->blobs, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int result;
 
     if (fd < 0)
         return fail_io("opening the directory", folder, err);
-    *ret_suspect = fsync(fd) != 0;
-    if (*ret_suspect)
-        return fail_io("syncing the directory", folder, err);
+    do
+        result = flock(fd, how);
+    while (result != 0 && errno == EINTR);
+    if (result != 0)
+        return fail_io("locking the directory", folder, err);
+    *ret_folder = fd;
+    fd = -1;
     return OK;
 }
 
 enum status
-local_link(const struct local *l, uint64_t number, const struct digest *digest, uint64_t size,
-           bool *ret_suspect, struct err *err)
+local_hold(const struct local *l, const struct digest *digest, int *ret_folder, struct err *err)
+{
+    return lock_folder(l, digest, LOCK_SH, ret_folder, err);
+}
+
+static enum status
+sync_folder(int folder, const char *blob, bool *ret_suspect, struct err *err)
+{
+    *ret_suspect = fsync(folder) != 0;
+    if (*ret_suspect)
+        return fail_io("syncing the directory of", blob, err);
+    return OK;
+}
+
+enum status
+local_link(const struct local *l, int folder, uint64_t number, const struct digest *digest,
+           uint64_t size, bool *ret_suspect, struct err *err)
 {
     struct name staged = staged_name(number), blob = blob_name(digest);
 
@@ -338,7 +361,7 @@ local_link(const struct local *l, uint64_t number, const struct digest *digest, 
         TRY(heal(l, staged.text, blob.text, size, err));
     }
     /* Who linked it first may not have synced the directory yet: so each one does. */
-    return sync_folder_of(l, blob.text, ret_suspect, err);
+    return sync_folder(folder, blob.text, ret_suspect, err);
 }
 
 /* ---- blobs ---- */
@@ -366,12 +389,14 @@ local_open_blob(const struct local *l, const struct digest *digest, int *ret_fd,
 enum status
 local_remove(const struct local *l, const struct digest *digest, bool *ret_suspect, struct err *err)
 {
+    CLEANUP(close_fd) int folder = -1;
     struct name blob = blob_name(digest);
 
     *ret_suspect = false;
+    TRY(lock_folder(l, digest, LOCK_EX, &folder, err));
     if (unlinkat(l->blobs, blob.text, 0) != 0 && errno != ENOENT)
         return fail_io("unlinking the blob", blob.text, err);
-    return sync_folder_of(l, blob.text, ret_suspect, err);
+    return sync_folder(folder, blob.text, ret_suspect, err);
 }
 
 typedef enum status each_blob(void *context, const struct digest *digest, uint64_t size,

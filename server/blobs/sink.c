@@ -227,6 +227,7 @@ blobs_begin(struct blobs *blobs, uint64_t size_hint, struct blobs_sink **ret_sin
     FAIL_IF(s == NULL, err, NO_MEMORY, 0, "no memory for an upload");
     s->blobs = blobs;
     s->fd = -1;
+    s->folder = -1;
     s->announced = size_hint;
     s->task.run = hash_some;
     (void)pthread_mutex_init(&s->lock, NULL);
@@ -258,6 +259,7 @@ blobs_sink_free(struct blobs_sink *s)
 {
     if (s == NULL)
         return;
+    blobs_let_go(s);
     await_hash(s);
     if (s->fd >= 0 || s->is_finished)
         local_discard(&s->blobs->local, s->number);
@@ -320,9 +322,20 @@ blobs_keep(struct blobs_sink *s, struct err *err)
     FAIL_IF(!s->is_finished, err, INTERNAL, 0, "an upload kept before it was finished");
     if (blobs_is_suspect(s->blobs, err))
         return ERR_STORE_SUSPECT;
-    status = local_link(&s->blobs->local, s->number, &s->digest, s->written, &is_suspect, &trouble);
+    blobs_let_go(s);
+    TRY(local_hold(&s->blobs->local, &s->digest, &s->folder, err));
+    status = local_link(&s->blobs->local, s->folder, s->number, &s->digest, s->written, &is_suspect,
+                        &trouble);
     if (is_suspect)
         return blobs_doubt(s->blobs, &trouble, err);
     err_copy(err, &trouble);
     return status;
+}
+
+void
+blobs_let_go(struct blobs_sink *s)
+{
+    if (s->folder >= 0)
+        (void)close(s->folder);
+    s->folder = -1;
 }

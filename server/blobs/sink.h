@@ -26,6 +26,7 @@ struct blobs_sink {
     uint64_t granted;   /* of the file system */
     uint64_t written;
     uint64_t pushed; /* towards the disk */
+    int folder;      /* of the blob, held against removers; -1 */
     bool is_finished;
     struct digest digest;
 

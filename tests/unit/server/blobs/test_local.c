@@ -29,13 +29,15 @@ START_TEST(local__links_a_staged_file_under_its_digest)
     struct digest digest = {{0xab, 0xcd}};
     bool is_suspect;
     uint64_t size;
-    int fd;
+    int fd, held;
 
     ck_assert_int_eq(local_open(folder.path, &l, NULL), OK);
     ck_assert_int_eq(local_create(&l, 1, &fd, NULL), OK);
     ck_assert_int_eq(write(fd, "abc", 3), 3);
     (void)close(fd);
-    ck_assert_int_eq(local_link(&l, 1, &digest, 3, &is_suspect, NULL), OK);
+    ck_assert_int_eq(local_hold(&l, &digest, &held, NULL), OK);
+    ck_assert_int_eq(local_link(&l, held, 1, &digest, 3, &is_suspect, NULL), OK);
+    (void)close(held);
     ck_assert(!is_suspect);
     local_discard(&l, 1);
     ck_assert_int_eq(local_open_blob(&l, &digest, &fd, &size, NULL), OK);

@@ -157,6 +157,7 @@ START_TEST(sink__keeps_again_what_was_removed_meanwhile)
     GOES_WELL(&f, blobs_write(sink, "abc", 3, &f.err));
     GOES_WELL(&f, blobs_finish(sink, NULL, &digest, &size, &f.err));
     GOES_WELL(&f, blobs_keep(sink, &f.err));
+    blobs_let_go(sink);
     GOES_WELL(&f, blobs_remove(f.blobs, &digest, &f.err));
     GOES_WELL(&f, blobs_keep(sink, &f.err));
     GOES_WELL(&f, blobs_open_file(f.blobs, &digest, &fd, &size, &f.err));

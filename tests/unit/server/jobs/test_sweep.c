@@ -67,10 +67,14 @@ upload(struct store *store, struct blobs *blobs, struct slice label, struct slic
     TRY(blobs_finish(sink, NULL, &file.digest, &file.size, err));
     *ret_digest = file.digest;
     while (c.outcome == VERSION_AGAIN) {
+        enum status status;
+
         TRY(blobs_keep(sink, err));
         if (!commits)
             return OK;
-        TRY(version_store_commit(store, &v, &c, err));
+        status = version_store_commit(store, &v, &c, err);
+        blobs_let_go(sink);
+        TRY(status);
     }
     return OK;
 }
