@@ -12,6 +12,7 @@ enum {
     SEGMENT_RULES_MAX = 32,
     ROUNDS_MAX = 3, /* of looking for renames that recur */
     SINGLES_MAX = 8,
+    SWAPS_MAX = INFER_EDITS_MAX, /* rules that are compared with each other */
 };
 
 /* A segment rule that is tried: patterns. */
@@ -120,7 +121,8 @@ prove(struct work *w, const struct remap_rule *rules, size_t count, struct remap
     enum status status = remap_apply(&remap, w->s, w->limits, &w->arena, ret_new, &why);
 
     *ret_holds = status == OK;
-    if (status != OK && status != ERR_BAD_REMAP) {
+    /* One that takes too many steps is none, either. */
+    if (status != OK && status != ERR_BAD_REMAP && status != ERR_LIMIT) {
         err_copy(err, &why);
         return status;
     }
@@ -374,7 +376,8 @@ cut_swap(const struct remap_rule *rule, struct swap *ret_swap)
             start = i + 1;
     }
     *ret_swap = (struct swap){slice_from(from, start), slice_from(to, start)};
-    return start > 0 && ret_swap->from.length > 0 && ret_swap->to.length > 0;
+    return start > 0 && ret_swap->from.length > 0 && ret_swap->to.length > 0 &&
+           !slice_equal(ret_swap->from, ret_swap->to);
 }
 
 static size_t
@@ -408,7 +411,7 @@ static enum status
 plan_recurring(const struct search *x, const struct outcome *o, struct plan *plan,
                struct plan *ret_new, struct err *err)
 {
-    CLEANUP(vec_done) struct vec swaps = vec_of(sizeof(struct swap), 2 * x->limits->remap_rules);
+    CLEANUP(vec_done) struct vec swaps = vec_of(sizeof(struct swap), SWAPS_MAX);
     const struct remap_pass *pass =
         o->remap.pass_count == 0 ? NULL : &o->remap.passes[o->remap.pass_count - 1];
 
@@ -416,6 +419,8 @@ plan_recurring(const struct search *x, const struct outcome *o, struct plan *pla
     for (size_t i = 0; pass != NULL && !pass->is_segments && i < pass->rule_count; i++) {
         struct swap swap, *item;
 
+        if (swaps.count == SWAPS_MAX)
+            break;
         if (!cut_swap(&pass->rules[i], &swap) || count_dots(swap.from) > 3 ||
             count_dots(swap.to) > 3)
             continue;

@@ -318,9 +318,8 @@ is_wrapper(struct slice path)
     return true;
 }
 
-/* How an edit stands against another that fills as much: smaller is better. */
-static int
-preference(const struct edit *e)
+static uint8_t
+preference_of(const struct edit *e)
 {
     if (e->from.length == 0 && e->to.length == 0)
         return 0;
@@ -342,8 +341,8 @@ compare_edits(const struct edit *a, const struct edit *b)
 
     if (a->gain != b->gain)
         return a->gain > b->gain ? -1 : 1;
-    if (preference(a) != preference(b))
-        return preference(a) - preference(b);
+    if (a->preference != b->preference)
+        return a->preference - b->preference;
     order = slice_compare(a->from, b->from);
     return order != 0 ? order : slice_compare(a->to, b->to);
 }
@@ -403,7 +402,7 @@ bar_rivals(struct work *w, uint32_t best, bool *ret_barred, struct err *err)
         for (uint32_t k = 0; k < w->edits.count; k++) {
             if (edits[k].is_picked || edits[k].is_barred ||
                 !are_rivals(&edits[class[i]], &edits[k]) ||
-                preference(&edits[k]) != preference(&edits[best]))
+                edits[k].preference != edits[best].preference)
                 continue;
             /* It may have been counted before others took some of it. */
             edits[k].gain = infer_gain(w, k, false);
@@ -445,11 +444,23 @@ sort_edits(struct work *w, struct err *err)
     for (uint32_t i = 0; i < w->edits.count; i++) {
         struct slice id;
 
+        edits[i].preference = preference_of(&edits[i]);
         TRY(arena_printf(&w->arena, &id, err, "%zu:%.*s%.*s", edits[i].from.length,
                          SLICE_PRINT(edits[i].from), SLICE_PRINT(edits[i].to)));
         TRY(map_set(&w->edit_ids, id, i, err));
     }
     return OK;
+}
+
+static void
+count_all(struct work *w)
+{
+    for (uint32_t i = 0; i < w->edits.count; i++) {
+        struct edit *e = &VEC_AT(&w->edits, struct edit, i);
+
+        if (!e->is_picked && !e->is_barred)
+            e->gain = infer_gain(w, i, false);
+    }
 }
 
 enum status
@@ -459,8 +470,7 @@ infer_vote(struct work *w, struct err *err)
 
     TRY(vote_all(w, err));
     TRY(sort_edits(w, err));
-    for (uint32_t i = 0; i < w->edits.count; i++)
-        VEC_AT(&w->edits, struct edit, i).gain = infer_gain(w, i, false);
+    count_all(w);
     while ((best = find_best(w)) != INFER_NONE_ID) {
         struct edit *e = &VEC_AT(&w->edits, struct edit, best);
         uint32_t gain = infer_gain(w, best, false);
@@ -480,6 +490,8 @@ infer_vote(struct work *w, struct err *err)
             continue;
         (void)infer_gain(w, best, true);
         e->is_picked = true;
+        if (gain >= w->count / 4)
+            count_all(w); /* most others have lost most of what they had */
     }
     return OK;
 }

@@ -26,7 +26,8 @@ enum {
 struct edit {
     struct slice from, to;
     uint32_t votes;
-    uint32_t gain; /* tensors it would fill, as last counted */
+    uint32_t gain;      /* tensors it would fill, as last counted */
+    uint8_t preference; /* against others that fill as much: smaller is better */
     bool is_picked, is_barred;
 };
 

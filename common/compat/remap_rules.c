@@ -1,6 +1,10 @@
 #include "common/compat/remap_rules.h"
 
-enum { INDEX_FROM = 8 }; /* rules; fewer are tried one after the other */
+enum {
+    INDEX_FROM = 8, /* rules; fewer are tried one after the other */
+    LEAD_MAX = 4,   /* leading segments that rules are found by */
+    LISTS = LEAD_MAX + 2,
+};
 
 #define NO_ENTRY UINT32_MAX
 
@@ -8,18 +12,27 @@ void
 rule_index_done(struct rule_index *index)
 {
     map_done(&index->literals);
-    map_done(&index->firsts);
+    map_done(&index->leads);
     vec_done(&index->entries);
 }
 
-/* The first segment, where it is plain text. */
+/* The leading segments that are plain text, as the key has them: at most LEAD_MAX, of a segment rule
+ * one. False where the pattern begins with a capture. */
 static bool
-first_text(const struct pattern *p, struct slice *ret_text)
+lead_of(const struct pattern *p, bool is_segments, struct slice *ret_lead)
 {
-    const struct segment *s = &p->segments[0];
+    size_t most = is_segments ? 1 : LEAD_MAX, count = 0, end = 0;
 
-    *ret_text = s->count == 0 ? (struct slice){0} : s->parts[0].text;
-    return s->count == 0 || (s->count == 1 && s->parts[0].kind == PART_TEXT);
+    for (size_t i = 0; i <= p->text.length && count < most; i++) {
+        if (i < p->text.length && (p->text.at[i] == '{' || p->text.at[i] == '}'))
+            break;
+        if (i == p->text.length || p->text.at[i] == '.') {
+            end = i;
+            count++;
+        }
+    }
+    *ret_lead = slice_part(p->text, 0, end);
+    return count > 0;
 }
 
 /* Entries are added from the last rule to the first, so that each list ascends. */
@@ -29,15 +42,15 @@ add_entry(struct rule_index *index, uint32_t rule, uint32_t pattern, struct err 
     const struct pattern *p = &index->pass->rules[rule].from[pattern];
     uint32_t at = (uint32_t)index->entries.count;
     struct rule_entry *entry;
-    struct slice text;
+    struct slice lead;
 
     TRY(vec_add(&index->entries, &entry, "patterns in a pass", err));
     *entry = (struct rule_entry){.rule = rule, .pattern = pattern, .next = NO_ENTRY};
     if (p->is_literal && !index->pass->is_segments)
         return map_set(&index->literals, p->literal, at, err);
-    if (first_text(p, &text)) {
-        entry->next = map_get(&index->firsts, text);
-        return map_set(&index->firsts, text, at, err);
+    if (lead_of(p, index->pass->is_segments, &lead)) {
+        entry->next = map_get(&index->leads, lead);
+        return map_set(&index->leads, lead, at, err);
     }
     entry->next = index->general;
     index->general = at;
@@ -111,41 +124,63 @@ find_in_turn(const struct rule_index *index, const struct segmented *key, struct
     return false;
 }
 
-/* The entry with the lower rule; either may be none. */
-static uint32_t *
-lower(const struct rule_index *index, uint32_t *a, uint32_t *b)
+/* The lists that hold rules for this key: those for itself, for each of its leads, and for all. */
+static size_t
+find_lists(const struct rule_index *index, const struct segmented *key, uint32_t *lists)
 {
-    if (*a == NO_ENTRY)
-        return b;
-    if (*b == NO_ENTRY)
-        return a;
-    return VEC_AT(&index->entries, struct rule_entry, *a).rule <=
-                   VEC_AT(&index->entries, struct rule_entry, *b).rule
-               ? a
-               : b;
+    size_t count = 0;
+
+    lists[count++] = index->general;
+    if (!index->pass->is_segments)
+        lists[count++] = map_get(&index->literals, key->key);
+    for (size_t i = 0; i < key->count && i < (index->pass->is_segments ? 1 : LEAD_MAX); i++) {
+        const char *start = key->segments[0].at,
+                   *end = key->segments[i].at + key->segments[i].length;
+        struct slice lead = {start, (size_t)(end - start)};
+
+        lists[count++] = map_get(&index->leads, lead);
+    }
+    return count;
+}
+
+/* The list whose next rule comes first; NULL where all have ended. */
+static uint32_t *
+next_list(const struct rule_index *index, uint32_t *lists, size_t count)
+{
+    uint32_t *best = NULL, rule = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        uint32_t other;
+
+        if (lists[i] == NO_ENTRY)
+            continue;
+        other = VEC_AT(&index->entries, struct rule_entry, lists[i]).rule;
+        if (best == NULL || other < rule) {
+            best = &lists[i];
+            rule = other;
+        }
+    }
+    return best;
 }
 
 bool
 rule_index_find(const struct rule_index *index, const struct segmented *key, struct buf *made,
                 struct rule_match *ret_match, uint64_t *tries)
 {
-    uint32_t literal, first, general = index->general;
+    uint32_t lists[LISTS], *next;
+    size_t count;
 
     (*tries)++;
     if (!index->is_indexed)
         return find_in_turn(index, key, made, ret_match, tries);
-    literal = map_get(&index->literals, key->key);
-    first = map_get(&index->firsts, key->segments[0]);
-    for (;;) {
-        uint32_t *next = lower(index, &literal, lower(index, &first, &general));
-        const struct rule_entry *entry;
+    count = find_lists(index, key, lists);
+    while ((next = next_list(index, lists, count)) != NULL) {
+        const struct rule_entry *entry = &VEC_AT(&index->entries, struct rule_entry, *next);
 
-        if (*next == NO_ENTRY)
-            return false;
-        entry = &VEC_AT(&index->entries, struct rule_entry, *next);
         *next = entry->next;
         (*tries)++;
         if (try_rule(index, entry->rule, entry->pattern, key, made, ret_match))
             return true;
     }
+    return false;
 }

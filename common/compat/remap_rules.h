@@ -1,7 +1,7 @@
 #pragma once
 /*
  * Finding the rule that matches a key. Passes with many rules (a table of renames is a pass, too) are
- * indexed: literal rules by their key, the others by their first segment.
+ * indexed: literal rules by their key, the others by the plain segments they begin with.
  */
 #include "common/base/map.h"
 #include "common/base/vec.h"
@@ -10,14 +10,14 @@
 struct rule_entry {
     uint32_t rule;
     uint32_t pattern; /* index in the rule's from */
-    uint32_t next;    /* entry with the same first segment, UINT32_MAX at the end */
+    uint32_t next;    /* entry with the same lead, UINT32_MAX at the end */
 };
 
 struct rule_index {
     const struct remap_pass *pass;
     bool is_indexed;
     struct map literals; /* key -> rule_entry */
-    struct map firsts;   /* first segment -> first rule_entry */
+    struct map leads;    /* plain segments that a pattern begins with -> first rule_entry */
     struct vec entries;  /* struct rule_entry */
     uint32_t general;    /* entries that begin with a capture; UINT32_MAX: none */
 };
