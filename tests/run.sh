@@ -53,6 +53,8 @@ pairs        2  all    900  pairs_with_pytorch
 quickstart   1  all    300  quickstart_demo
 remaps       2  all    120  remaps_in_pytorch
 client       2  all    120  "$CKPTD_PYTHON" tests/interop/check_client.py
+contract     2  all    300  lint_contract
+conform      2  all    500  generated_requests
 END
 }
 
@@ -165,7 +167,7 @@ search_inputs() {
 
 # An environment of Python's own with real PyTorch; kept under build/.
 python_venv() {
-    wanted='torch==2.13.0 numpy safetensors pyyaml'
+    wanted='torch==2.13.0 numpy safetensors pyyaml jsonschema schemathesis==4.32.5'
     if [ "$(cat build/venv/wanted 2>/dev/null)" != "$wanted" ]; then
         rm -rf build/venv
         python3 -m venv build/venv || return 1
@@ -177,6 +179,24 @@ python_venv() {
     build/venv/bin/python -c 'import torch; print("torch", torch.__version__)' && echo "1 passed, 0 failed"
 }
 
+# openapi.yaml by Redocly's rules; version 1 runs on Debian's Node.
+lint_contract() {
+    redocly=build/redocly/node_modules/.bin/redocly
+    [ -x "$redocly" ] || npm install --prefix build/redocly --no-save --ignore-scripts --no-audit \
+        --no-fund @redocly/cli@1.34.5 || return 1
+    REDOCLY_TELEMETRY=off "$redocly" lint --config tests/lint/redocly.yaml openapi.yaml &&
+        echo "1 passed, 0 failed"
+}
+
+# Requests that Schemathesis makes of openapi.yaml, to the daemon under sanitizers.
+generated_requests() {
+    case $CKPTD_LEVEL in
+    deep) seconds=420 ;;
+    *) seconds=120 ;;
+    esac
+    "$CKPTD_PYTHON" tests/api/conform.py --daemon build/asan/ckptd --seconds $seconds
+}
+
 # ---- what must be installed ----
 
 packages() {
@@ -184,7 +204,7 @@ packages() {
         libsqlite3-dev libjansson-dev libssl-dev libzip-dev libyaml-dev libinih-dev
     [ "$CKPTD_LEVEL" = core ] ||
         echo clang-14 libclang-rt-14-dev llvm-14 clang-tidy-14 clang-format-14 cppcheck valgrind \
-            shellcheck python3-venv
+            shellcheck python3-venv "$(command -v npm >/dev/null || echo nodejs npm)"
 }
 
 install_packages() {

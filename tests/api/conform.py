@@ -4,12 +4,12 @@
 
 Needs Python's schemathesis, pyyaml and jsonschema. No answer may be a 5xx that the machine is not to
 blame for; each must be what openapi.yaml says: status, headers, media type, body. The last line is
-"N passed, N failed", counting operations, and the sanitizers as one more.
+"N passed, N failed", counting requests, and the daemon's end, without a word of a sanitizer.
 """
 
 import argparse
-import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -19,7 +19,8 @@ sys.path.insert(0, HERE)
 sys.dont_write_bytecode = True
 
 from support.checkpoints import SMALL, manifest, safetensors, small, torch_zips  # noqa: E402
-from support.contract import CONTRACT, ROOT  # noqa: E402
+from support.client import Cut  # noqa: E402
+from support.contract import ROOT  # noqa: E402
 from support.daemon import Daemon, DaemonError  # noqa: E402
 
 CHECKS = ("not_a_server_error,status_code_conformance,content_type_conformance,"
@@ -30,7 +31,9 @@ def fill(api):
     """What the contract's examples name is there, so that generated requests get past 404."""
     base = "/v1/models/vision/resnet50/versions/"
     bodies = [safetensors({"conv1.weight": [64, 3, 7, 7]}), small(1), b"no checkpoint"]
-    bodies += [open(path, "rb").read() for path in list(torch_zips().values())[:3]]
+    for path in list(torch_zips().values())[:3]:
+        with open(path, "rb") as file:
+            bodies.append(file.read())
     for number, body in enumerate(bodies):
         label = "epoch-%d" % (90 + number)
         response = api.put(base + label, body, wait=60, filename="model.pth")
@@ -41,14 +44,21 @@ def fill(api):
         raise DaemonError("the first check failed: %r" % response.body[:300])
 
 
-def run(port, seconds, report):
+def run(port, seconds):
+    """How many requests it made, and whether all went well. It works in a folder of its own: it
+    leaves files where it stands."""
     command = [sys.executable, "-m", "schemathesis.cli", "run",
                os.path.join(ROOT, "openapi.yaml"),
                "--url", "http://127.0.0.1:%d" % port, "--checks", CHECKS, "--max-time", str(seconds),
                "--seed", os.environ.get("CKPTD_SEED", "1"), "--continue-on-failure",
-               "--suppress-health-check", "all", "--request-timeout", "90", "--workers", "2",
-               "--report", "ndjson", "--report-ndjson-path", report]
-    return subprocess.run(command, cwd=tempfile.gettempdir(), check=False).returncode
+               "--suppress-health-check", "all", "--request-timeout", "90", "--workers", "1"]
+    environment = dict(os.environ, SCHEMATHESIS_HOOKS="conform_hooks", PYTHONPATH=HERE, NO_COLOR="1")
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(command, cwd=folder, env=environment, check=False, text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    print(done.stdout, flush=True)
+    made = re.search(r"(\d+) generated", done.stdout)
+    return (int(made.group(1)) if made else 0), done.returncode == 0
 
 
 def main():
@@ -57,20 +67,14 @@ def main():
     parser.add_argument("--seconds", type=int, default=150)
     arguments = parser.parse_args()
     Daemon.path = os.path.abspath(arguments.daemon)
-    daemon = Daemon(flags=["--upload-bytes", "8MiB", "--wait-seconds", "5"]).start()
-    passed = failed = 0
+    daemon = Daemon(flags=["--upload-bytes", "8MiB"]).start()
+    made, is_good = 0, False
     try:
         fill(daemon.client)
-        with tempfile.TemporaryDirectory() as folder:
-            code = run(daemon.port, arguments.seconds, os.path.join(folder, "report.ndjson"))
-    except DaemonError as error:
+        made, is_good = run(daemon.port, arguments.seconds)
+    except (DaemonError, Cut) as error:
         print(error)
-        code = 1
-    operations = sum(len(set(item) - {"parameters"}) for item in CONTRACT.spec["paths"].values())
-    if code == 0:
-        passed += operations
-    else:
-        failed += 1
+    passed, failed = (made, 0) if is_good and made > 0 else (0, 1)
     try:
         daemon.stop()
         passed += 1
