@@ -42,7 +42,7 @@ cppcheck     2  all    300  cppcheck_sources
 tsan-build   2  all    600  build tsan
 tsan         2  all    400  tests tsan 'unit|api'
 tsan-api     2  all    600  system_python tests/api/run.py --daemon build/tsan/ckptd
-tidy         1  all    600  tidy_sources
+tidy         1  all    900  tidy_sources
 fuzz-build   1  all    600  build fuzz
 fuzz         1  all    900  search_inputs
 venv         2  all    900  python_venv

@@ -180,7 +180,7 @@ shape_of(const struct tree *t, uint32_t node, struct arena *arena, uint64_t *ret
 static enum status
 is_one_kind(struct search *s, const struct series *series, bool *ret_is, struct err *err)
 {
-    uint64_t ends[2], starts[2];
+    uint64_t ends[2] = {0}, starts[2] = {0};
 
     *ret_is = false;
     if (series->found.first != series->expected.first || !is_dense(&series->found) ||

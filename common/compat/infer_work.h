@@ -75,7 +75,7 @@ bool infer_is_below(struct slice path, struct slice prefix); /* or the same */
 
 /* How many tensors an edit would fill: keys below its from that are free, and whose target is, too.
  * With take they are assigned. 0 where that took more steps than are left. */
-uint32_t infer_gain(struct work *w, uint32_t edit, bool take);
+uint32_t infer_gain(struct work *w, uint32_t id, bool take);
 
 /* Fill assigned and taken from equal suffixes. */
 enum status infer_vote(struct work *w, struct err *err) MUST_CHECK;

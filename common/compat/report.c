@@ -145,7 +145,7 @@ try_container(struct trial *t, size_t at, const struct remap *base, struct err *
 {
     struct attempt here;
     struct inference found;
-    struct remap joined;
+    struct remap joined = {0};
 
     TRY(attempt_remap(t->q, t->in, at, base, &here, err));
     TRY(infer(t->q->manifest, &here.result.state, t->q->limits, t->q->arena, &found, err));
@@ -246,8 +246,10 @@ make_mapping(const struct question *q, const struct attempt *a, struct report *r
 
     if (rows == NULL)
         return arena_fail(q->arena, err);
-    if (a->container != NULL)
-        TRY(state_of_container(a->container, q->arena, &old, err));
+    r->mapping = rows;
+    if (a->container == NULL)
+        return OK; /* nothing is filled, then */
+    TRY(state_of_container(a->container, q->arena, &old, err));
     for (size_t i = 0; i < m->count && r->mapping_count < a->judgement.matched; i++) {
         uint32_t key = a->judgement.filled_by[i], self = key;
         struct remap_source source = {.keys = &self, .count = 1};
@@ -265,7 +267,6 @@ make_mapping(const struct question *q, const struct attempt *a, struct report *r
         rows[r->mapping_count++] =
             (struct mapping_row){m->tensors[i].name, from, source.count, source.op};
     }
-    r->mapping = rows;
     return OK;
 }
 
