@@ -88,7 +88,8 @@ struct exchange {
     struct buf body;    /* of BODY_SMALL */
     size_t body_memory; /* counted in httpd->body_memory */
     uint64_t body_received;
-    struct ring ring; /* of BODY_STREAM, then of a produced reply */
+    uint64_t pumped_ms; /* when a worker was called last for what the ring holds */
+    struct ring ring;   /* of BODY_STREAM, then of a produced reply */
     bool is_body_ended;
     bool is_body_cut;
     bool is_finished; /* upload->finish was called */

@@ -10,7 +10,11 @@
 #include "server/work/clock.h"
 
 enum {
-    WORTH_A_WORKER_BYTES = 64 * 1024,
+    /* A worker is called for so many bytes: few where they come slowly, for they wait in memory; more
+     * where they come fast, for each call costs two switches of threads. */
+    WORTH_SLOW_BYTES = 64 * 1024,
+    WORTH_FAST_BYTES = 256 * 1024,
+    FAST_MS = 20,          /* since the last call */
     TURN_BYTES = 32 << 20, /* then another upload's turn comes */
 };
 
@@ -30,15 +34,26 @@ check_size(struct exchange *x, uint64_t more, struct err *err)
 static void
 call_worker(struct exchange *x)
 {
-    if (!x->is_running && x->has_upload_state)
-        exchange_continue(x, STEP_PUMP);
+    if (x->is_running || !x->has_upload_state)
+        return;
+    x->pumped_ms = clock_ms();
+    exchange_continue(x, STEP_PUMP);
+}
+
+static bool
+is_worth_a_worker(const struct exchange *x)
+{
+    size_t quarter = x->ring.capacity / 4;
+    size_t worth = clock_ms() - x->pumped_ms < FAST_MS ? WORTH_FAST_BYTES : WORTH_SLOW_BYTES;
+
+    return x->ring.held >= (worth < quarter ? worth : quarter);
 }
 
 enum status
 stream_take(struct exchange *x, const char *bytes, size_t length, size_t *ret_taken)
 {
     struct err err = {0};
-    size_t taken = 0, worth = x->httpd->config.limits.ring_bytes / 4;
+    size_t taken = 0;
 
     *ret_taken = 0;
     if (check_size(x, length, &err) != OK ||
@@ -65,8 +80,7 @@ stream_take(struct exchange *x, const char *bytes, size_t length, size_t *ret_ta
     }
     x->body_received += taken;
     *ret_taken = taken;
-    if (x->ring.held >= (worth < WORTH_A_WORKER_BYTES ? worth : WORTH_A_WORKER_BYTES) ||
-        taken < length)
+    if (taken < length || is_worth_a_worker(x))
         call_worker(x);
     return OK;
 }

@@ -1,7 +1,7 @@
 /*
  * The toy server of tests/api, to be driven from outside:
  *
- *     TOY_LISTEN=127.0.0.1:8499 bench_http [polling threads [workers]] &
+ *     TOY_LISTEN=127.0.0.1:8499 bench_http [polling threads [workers [ring bytes]]] &
  *     wrk -t2 -c64 -d5 http://127.0.0.1:8499/hello
  *     curl -T 1GiB.bin http://127.0.0.1:8499/upload/x
  *
@@ -24,6 +24,8 @@ main(int argc, char **argv)
 
     if (argc > 1)
         limits.polling_threads = (unsigned)strtoul(argv[1], NULL, 10);
+    if (argc > 3)
+        limits.ring_bytes = strtoul(argv[3], NULL, 10);
     (void)sigemptyset(&signals);
     (void)sigaddset(&signals, SIGTERM);
     (void)sigaddset(&signals, SIGINT);
