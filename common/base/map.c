@@ -93,8 +93,9 @@ addressed(struct slice key)
     return key.at == NULL ? (struct slice){.at = ""} : key;
 }
 
-enum status
-map_add(struct map *m, struct slice key, uint32_t value, uint32_t *ret_present, struct err *err)
+/* The key's entry, made where there was none: then its value is MAP_NONE. */
+static enum status
+place(struct map *m, struct slice key, struct map_entry **ret_entry, struct err *err)
 {
     struct map_entry *entry;
     uint32_t hash;
@@ -102,22 +103,43 @@ map_add(struct map *m, struct slice key, uint32_t value, uint32_t *ret_present, 
     TRY(map_reserve(m, m->count + 1, err));
     hash = hash_of(m->entries, key);
     entry = locate(m, key, hash);
-    *ret_present = entry->key.at == NULL ? MAP_NONE : entry->value;
-    if (entry->key.at != NULL)
-        return OK;
-    *entry = (struct map_entry){.key = addressed(key), .hash = hash, .value = value};
-    m->count++;
+    if (entry->key.at == NULL) {
+        *entry = (struct map_entry){.key = addressed(key), .hash = hash, .value = MAP_NONE};
+        m->count++;
+    }
+    *ret_entry = entry;
+    return OK;
+}
+
+enum status
+map_add(struct map *m, struct slice key, uint32_t value, uint32_t *ret_present, struct err *err)
+{
+    struct map_entry *entry;
+
+    TRY(place(m, key, &entry, err));
+    *ret_present = entry->value;
+    if (entry->value == MAP_NONE)
+        entry->value = value;
+    return OK;
+}
+
+enum status
+map_swap(struct map *m, struct slice key, uint32_t value, uint32_t *ret_old, struct err *err)
+{
+    struct map_entry *entry;
+
+    TRY(place(m, key, &entry, err));
+    *ret_old = entry->value;
+    entry->value = value;
     return OK;
 }
 
 enum status
 map_set(struct map *m, struct slice key, uint32_t value, struct err *err)
 {
-    uint32_t present;
+    uint32_t old;
 
-    TRY(map_add(m, key, value, &present, err));
-    locate(m, key, hash_of(m->entries, key))->value = value;
-    return OK;
+    return map_swap(m, key, value, &old, err);
 }
 
 uint32_t

@@ -29,7 +29,11 @@ enum status map_reserve(struct map *m, size_t count, struct err *err) MUST_CHECK
 enum status map_add(struct map *m, struct slice key, uint32_t value, uint32_t *ret_present,
                     struct err *err) MUST_CHECK;
 
-/* Put value under key, over what was there. */
+/* Put value under key, over what was there, which comes back: MAP_NONE where there was nothing. */
+enum status map_swap(struct map *m, struct slice key, uint32_t value, uint32_t *ret_old,
+                     struct err *err) MUST_CHECK;
+
+/* As map_swap, without asking what was there. */
 enum status map_set(struct map *m, struct slice key, uint32_t value, struct err *err) MUST_CHECK;
 
 /* The value under key, or MAP_NONE. */

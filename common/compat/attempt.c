@@ -37,6 +37,15 @@ annotate(const struct question *q, struct attempt *a, struct err *err)
     return OK;
 }
 
+enum status
+attempt_explain(const struct question *q, struct attempt *a, struct err *err)
+{
+    if (a->is_explained || a->weighed.strict)
+        return OK;
+    a->is_explained = true;
+    return contradict(q, a->container, &a->result.state, &a->judgement, &a->contradictions, err);
+}
+
 static enum status
 finish(const struct question *q, struct attempt *a, struct err *err)
 {
@@ -44,8 +53,10 @@ finish(const struct question *q, struct attempt *a, struct err *err)
                     slice_equal(a->container->path, q->opened);
 
     TRY(weigh(q, &a->result.state, &a->judgement, &a->weighed, err));
-    if (!a->weighed.strict && !a->weighed.is_unknown)
-        TRY(contradict(q, a->container, &a->result.state, &a->judgement, &a->contradictions, err));
+    /* Too little is filled: that decides, whatever else there is to say. */
+    if (!a->weighed.strict && !a->weighed.is_unknown &&
+        a->weighed.coverage.elements >= q->min_coverage)
+        TRY(attempt_explain(q, a, err));
     a->verdict = weigh_level(q, &a->weighed, a->contradictions.count > 0);
     if (a->verdict == VERDICT_STRICT && !is_plain)
         a->verdict = VERDICT_STRICT_AFTER_REMAP;

@@ -13,6 +13,8 @@ struct attempt {
     struct remapped result; /* sources is NULL where there are no passes */
     struct judgement judgement;
     struct weighed weighed;
+    bool
+        is_explained; /* contradictions were looked for: only where they may decide, or are shown */
     struct text_list contradictions;
     enum verdict verdict;
     size_t rule_count;
@@ -26,6 +28,10 @@ enum status attempt_as_is(const struct question *q, const struct inspection *in,
 enum status attempt_remap(const struct question *q, const struct inspection *in, size_t container,
                           const struct remap *remap, struct attempt *ret_attempt,
                           struct err *err) MUST_CHECK;
+
+/* Look for contradictions, where that was not done yet. */
+enum status attempt_explain(const struct question *q, struct attempt *a,
+                            struct err *err) MUST_CHECK;
 
 /* Whether a is to be reported rather than b: verdict, coverage, rules, the loader's order of
  * containers, plain before EMA. */

@@ -57,8 +57,7 @@ add_suffixes(struct suffixes *x, struct slice name, uint32_t key, struct err *er
 
         TRY(vec_add(&x->holders, &holder, "suffixes", err));
         holder->key = key;
-        holder->next = map_get(&x->first, name);
-        TRY(map_set(&x->first, name, at, err));
+        TRY(map_swap(&x->first, name, at, &holder->next, err));
     } while (++starts < STARTS_MAX && next_suffix(&name));
     return OK;
 }

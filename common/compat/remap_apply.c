@@ -402,6 +402,17 @@ compare_items(const void *left, const void *right)
     return slice_compare(a->key.name, b->key.name);
 }
 
+/* A prefix that went or came leaves the order as it was. */
+static bool
+is_sorted(const struct vec *items)
+{
+    for (size_t i = 1; i < items->count; i++) {
+        if (compare_items(&VEC_AT(items, struct item, i - 1), &VEC_AT(items, struct item, i)) > 0)
+            return false;
+    }
+    return true;
+}
+
 static int
 compare_u32(const void *left, const void *right)
 {
@@ -421,7 +432,7 @@ finish_keys(struct run *r, struct remapped *new, struct err *err)
     sources = arena_alloc(r->arena, r->old.count, sizeof *sources);
     if (sources == NULL)
         return arena_fail(r->arena, err);
-    if (r->old.count > 0)
+    if (!is_sorted(&r->old))
         qsort(r->old.items, r->old.count, sizeof(struct item), compare_items);
     for (size_t i = 0; i < r->old.count; i++) {
         const struct item *item = &VEC_AT(&r->old, struct item, i);

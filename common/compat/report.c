@@ -147,7 +147,10 @@ try_container(struct trial *t, size_t at, const struct remap *base, struct err *
     struct inference found;
     struct remap joined = {0};
 
-    TRY(attempt_remap(t->q, t->in, at, base, &here, err));
+    if (base->pass_count == 0 && t->as_is.container_at == at)
+        here = t->as_is;
+    else
+        TRY(attempt_remap(t->q, t->in, at, base, &here, err));
     TRY(infer(t->q->manifest, &here.result.state, t->q->limits, t->q->arena, &found, err));
     for (size_t i = 0; here.verdict != VERDICT_STRICT && i < found.candidate_count; i++) {
         TRY(join_remaps(t->q, base, &found.candidates[i].remap, &joined, err));
@@ -342,8 +345,11 @@ settle_lists(struct trial *t, struct report *r, struct err *err)
 static enum status
 fill(struct trial *t, struct report *r, struct err *err)
 {
-    const struct attempt *shown = t->best.is_as_is ? &t->as_is : &t->best;
+    struct attempt *shown = t->best.is_as_is ? &t->as_is : &t->best;
 
+    if (!shown->weighed.is_unknown)
+        TRY(attempt_explain(t->q, shown, err));
+    t->best = *shown;
     r->as_is = side_of(&t->as_is);
     r->has_remap = !t->best.is_as_is;
     if (r->has_remap) {

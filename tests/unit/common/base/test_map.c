@@ -18,6 +18,10 @@ START_TEST(map__finds_what_was_put_there_and_nothing_else)
     ck_assert_int_eq(map_set(&m, slice_of("a"), 3, NULL), OK);
     ck_assert_uint_eq(map_get(&m, slice_of("a")), 3);
     ck_assert_uint_eq(map_get(&m, slice_of("ab")), MAP_NONE);
+    ck_assert_int_eq(map_swap(&m, slice_of("a"), 4, &present, NULL), OK);
+    ck_assert_uint_eq(present, 3);
+    ck_assert_int_eq(map_swap(&m, slice_of("b"), 5, &present, NULL), OK);
+    ck_assert_uint_eq(present, MAP_NONE);
     map_done(&m);
 }
 END_TEST
