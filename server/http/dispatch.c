@@ -141,13 +141,18 @@ static enum status
 pass_gate(struct exchange *x, const char *method, const char *version, struct err *err)
 {
     struct gate_input in = {.method = slice_of(method), .version = slice_of(version)};
-    struct slice uri;
+    struct slice uri, query;
 
+    /* What the log tells of a refused request, too. */
+    TRY(arena_copy(&x->arena, in.method, &x->method, err));
+    TRY(arena_copy(&x->arena, slice_of(x->conn->peer), &x->request.peer, err));
     TRY(collect_headers(x, err));
     TRY(name_request(x, err));
     FAIL_IF(x->conn->uri == NULL, err, NO_MEMORY, 0, "no memory for the URI");
     TRY(arena_copy(&x->arena, slice_of(x->conn->uri), &uri, err));
     mem_free(TAKE(x->conn->uri));
+    query = uri;
+    x->request.path = slice_cut(&query, '?');
     conn_ask_local(x->conn);
     in.uri = uri;
     in.local = slice_of(x->conn->local);
@@ -159,7 +164,7 @@ pass_gate(struct exchange *x, const char *method, const char *version, struct er
     x->request.is_head = x->gate.is_head;
     x->request.has_length = x->gate.has_length;
     x->request.length = x->gate.length;
-    return arena_copy(&x->arena, slice_of(x->conn->peer), &x->request.peer, err);
+    return OK;
 }
 
 /* OPTIONS and 405 say what the path allows. */
@@ -472,12 +477,9 @@ static void
 write_log(struct exchange *x, enum MHD_RequestTerminationCode code)
 {
     const char *route = x->request.route == NULL ? "" : x->request.route->name;
-    struct slice method = slice_of(x->gate.is_head      ? "HEAD"
-                                   : x->gate.is_options ? "OPTIONS"
-                                                        : httpd_method_name(x->request.method));
 
     LOG(x->httpd->config.log, LOG_INFO, "request", LOG_SLICE("request_id", x->request.id),
-        LOG_SLICE("peer", x->request.peer), LOG_SLICE("method", method),
+        LOG_SLICE("peer", x->request.peer), LOG_SLICE("method", x->method),
         LOG_SLICE("path", x->request.path), LOG_TEXT("route", route),
         LOG_U64("code", (uint64_t)x->status), LOG_U64("bytes_in", x->body_received),
         LOG_U64("bytes", x->reply_bytes), LOG_SECONDS("dur_s", clock_us() - x->started_us),

@@ -64,6 +64,7 @@ struct exchange {
     struct arena arena;
     struct request request;
     struct gate_output gate;
+    struct slice method; /* as sent */
     bool is_counted_upload;
     uint64_t started_us;
 

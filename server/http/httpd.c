@@ -286,17 +286,6 @@ httpd_stats(struct httpd *h)
 }
 
 const char *
-httpd_method_name(enum method method)
-{
-    static const char names[METHOD_COUNT][8] = {
-        [METHOD_GET] = "GET",     [METHOD_PUT] = "PUT",       [METHOD_POST] = "POST",
-        [METHOD_PATCH] = "PATCH", [METHOD_DELETE] = "DELETE",
-    };
-
-    return names[method];
-}
-
-const char *
 httpd_reason(int status)
 {
     const char *reason = MHD_get_reason_phrase_for((unsigned)status);

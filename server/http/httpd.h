@@ -92,6 +92,5 @@ struct httpd_stats {
 };
 struct httpd_stats httpd_stats(struct httpd *h);
 
-/* "GET"; and the text of a status code: "Not Found". */
-const char *httpd_method_name(enum method method);
+/* Text of a status code: "Not Found". */
 const char *httpd_reason(int status);
