@@ -346,7 +346,7 @@ serve(int argc, char **argv)
         return EXIT_USAGE;
     }
     /* A daemon of many threads: few heaps, so that memory comes back after large jobs. */
-    (void)mallopt(M_ARENA_MAX, 2);
+    (void)mallopt(M_ARENA_MAX, 2); /* NOLINT(concurrency-mt-unsafe): none of them runs yet */
     code = run(&d);
     daemon_done(&d);
     return code;

@@ -9,15 +9,15 @@
 struct writer;
 
 /* Takes the connection over, on any outcome. directory holds the ballast. */
-enum status writer_start(struct db *db, const char *directory, uint64_t ballast_bytes,
+enum status writer_start(struct db *given, const char *directory, uint64_t ballast_bytes,
                          struct writer **ret_writer, struct err *err) MUST_CHECK;
 void writer_free(struct writer *writer); /* NULL is fine */
 
-enum status writer_run(struct writer *writer, transact_work *work, void *context,
+enum status writer_run(struct writer *w, transact_work *todo, void *context,
                        struct err *err) MUST_CHECK;
 
 /* As writer_run, but alone and outside of any transaction. */
-enum status writer_run_alone(struct writer *writer, transact_work *work, void *context,
+enum status writer_run_alone(struct writer *w, transact_work *todo, void *context,
                              struct err *err) MUST_CHECK;
 
 bool writer_is_suspect(struct writer *writer, struct err *err);
