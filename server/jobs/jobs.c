@@ -50,6 +50,7 @@ jobs_config_default(void)
         .limits = limits_default(),
         .workers = 2,
         .attempts = 3,
+        .claims = 30,
         .retry_ms = 500,
         .lease_us = 10000000,
     };
@@ -108,6 +109,22 @@ is_ending(struct jobs *jobs)
     return ending;
 }
 
+/* A daemon that is killed blames nobody; one that dies of the same job again and again does. */
+static bool
+is_worn_out(const struct jobs_config *config, const struct job *job)
+{
+    return job->fence > (int64_t)config->claims;
+}
+
+static enum status
+run_job(const struct jobs_config *config, const struct kind *kind, const struct job *job,
+        struct err *err)
+{
+    FAIL_IF(is_worn_out(config, job), err, INSPECTOR, 0, "%lld processes ended while they read it",
+            (long long)job->fence - 1);
+    return kind->run(config, job, err);
+}
+
 /* A try failed: again after a while, or never. */
 static void
 after_failure(struct jobs *jobs, const struct kind *kind, const struct job *job,
@@ -120,7 +137,8 @@ after_failure(struct jobs *jobs, const struct kind *kind, const struct job *job,
 
     LOG(config->log, LOG_WARNING, "job failed", LOG_TEXT("kind", kind->name),
         LOG_U64("job", (uint64_t)job->id), LOG_U64("attempt", job->attempts), LOG_ERR(why));
-    if (job->attempts >= config->attempts && !is_ending(jobs)) /* an end fails what is innocent */
+    if ((job->attempts >= config->attempts || is_worn_out(config, job)) &&
+        !is_ending(jobs)) /* an end fails what is innocent */
         status = kind->give_up(config, job, why, &err);
     else
         status = job_store_retry(config->store, job->id, job->fence, delay_ms * 1000,
@@ -150,7 +168,7 @@ do_one(struct worker *w, const struct kind *kind)
     if (!is_found)
         return false;
     set_busy(w, &job);
-    status = kind->run(config, &job, &err);
+    status = run_job(config, kind, &job, &err);
     if (status != OK && status != ERR_CONFLICT)
         after_failure(w->jobs, kind, &job, &err);
     set_busy(w, NULL);

@@ -19,6 +19,7 @@ struct jobs_config {
     struct log *log;
     struct limits limits;
     unsigned workers;
+    unsigned claims;   /* of one job, with those whose process died, before it is given up */
     unsigned attempts; /* of one job, before it is given up */
     unsigned retry_ms; /* before the second attempt; doubled for each further one */
     uint64_t lease_us; /* renewed at a third of it */

@@ -54,7 +54,8 @@ struct claim {
 /* runnable_at is when a queued job may begin and when a running one's lease ends: one comparison finds
  * both. The state is asked again outside of the sub-select for engines where two may run at once. */
 static const struct query CLAIM = {
-    "UPDATE job SET state = 'running', owner = $3, fence = fence + 1, attempts = attempts + 1, "
+    "UPDATE job SET state = 'running', owner = $3, fence = fence + 1, "
+    "attempts = attempts + CASE WHEN state = 'queued' THEN 1 ELSE 0 END, "
     "runnable_at = $4 "
     "WHERE id = (SELECT id FROM job WHERE kind = $1 AND runnable_at <= $2 "
     "ORDER BY runnable_at, id LIMIT 1) AND runnable_at <= $2 "

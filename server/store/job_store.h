@@ -12,7 +12,8 @@ struct job {
     struct slice kind; /* "inspect" */
     struct slice key;  /* what it is about; of "inspect": the fileset's hex */
     int64_t fence;
-    uint32_t attempts; /* this one among them */
+    uint32_t
+        attempts; /* this one among them; one that died with its process is not counted twice */
     int64_t created_at_us;
 };
 
