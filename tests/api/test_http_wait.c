@@ -83,7 +83,7 @@ START_TEST(wait__is_over_after_its_time)
 
     expect(&reader, 200, "over after 1");
     ck_assert_uint_ge(clock_ms() - start, 250);
-    ck_assert_uint_lt(clock_ms() - start, 2000);
+    ck_assert_uint_lt(clock_ms() - start, 5000);
     reader_done(&reader);
 }
 END_TEST
@@ -135,17 +135,19 @@ START_TEST(wait__may_follow_an_upload)
     httpd_signal(toy.httpd, slice_of("upload"));
     expect(&reader, 201, "3 bytes, waited");
     reader_done(&reader);
+    for (int i = 0; i < 1000 && toy.freed == 0; i++)
+        (void)usleep(2000); /* after the answer, not before it */
     ck_assert_uint_eq(toy.freed, 1);
 }
 END_TEST
 
 START_TEST(wait__of_a_handler_that_takes_too_long_is_answered)
 {
-    struct reader reader = begin_get("/slow?ms=2000");
+    struct reader reader = begin_get("/slow?ms=4000");
     uint64_t start = clock_ms();
 
     expect(&reader, 503, "no answer was ready in time");
-    ck_assert_uint_lt(clock_ms() - start, 1800);
+    ck_assert_uint_lt(clock_ms() - start, 3500);
     reader_done(&reader);
 }
 END_TEST
