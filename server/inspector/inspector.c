@@ -288,7 +288,8 @@ take_message(struct job *job, size_t length, int *fd)
 
     switch ((enum message)message[0]) {
     case MESSAGE_CHILD:
-        close_fd(&job->pidfd);
+        if (job->pidfd >= 0)
+            break; /* the zygote says it once */
         job->pidfd = *fd;
         *fd = -1;
         break;
@@ -376,6 +377,7 @@ how_it_ended(const struct inspector *inspector, const struct job *job, bool is_l
     FAIL_IF(job->has_exit && WIFSIGNALED(job->wait_status), err, INSPECTOR, 0,
             "the inspector was ended by signal %d while it read the file",
             WTERMSIG(job->wait_status));
+    FAIL_IF(job->pidfd < 0, err, BUSY, 0, "the system gives no process for an inspection");
     FAIL(err, INSPECTOR, 0, "the inspector ended without an answer");
 }
 

@@ -84,7 +84,9 @@ protocol_receive(int socket, void *buffer, size_t room, size_t *ret_length, int 
     struct msghdr message = {.msg_iov = &one,
                              .msg_iovlen = 1,
                              .msg_control = control.room,
-                             .msg_controllen = sizeof control.room};
+                             /* Not CMSG_SPACE, whose padding holds a second descriptor: a hostile
+                              * child could leave one open here with each message. */
+                             .msg_controllen = CMSG_LEN(sizeof(int))};
     ssize_t got;
 
     *ret_fd = -1;

@@ -14,7 +14,7 @@
  *     MESSAGE_FAILED  from the child: struct job_failure
  *     MESSAGE_EXIT    from the zygote, last: struct job_exit
  * each with the type in its first byte. A child could forge the zygote's messages: nothing but
- * wording depends on them.
+ * wording depends on them. When the daemon closes its end the zygote kills the child, whatever it does.
  */
 #include <stdint.h>
 #include <sys/types.h>

@@ -20,6 +20,7 @@ enum { CHILDREN_MAX = 256 };
 struct running {
     pid_t pid; /* 0: a free row */
     int socket;
+    bool is_killed;
 };
 
 struct zygote {
@@ -69,8 +70,7 @@ start_child(struct zygote *z, int socket)
         (void)close(socket); /* the daemon sees the end and says that it is busy */
         return;
     }
-    row->pid = pid;
-    row->socket = socket;
+    *row = (struct running){.pid = pid, .socket = socket};
     /* The child cannot have been reaped yet, so this is the right process. */
     pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
     if (pidfd >= 0) {
@@ -116,11 +116,37 @@ take_job(struct zygote *z)
     return true;
 }
 
+/* The daemon has its answer, or does not wait for one any more: the child must go, even one that a file has
+ * taken over. It is not reaped yet, so the number is still its own. */
+static void
+kill_unwanted(struct zygote *z, const struct pollfd *fds)
+{
+    for (size_t i = 0; i < CHILDREN_MAX; i++) {
+        struct running *row = &z->running[i];
+
+        if (row->pid == 0 || fds[i].fd != row->socket || (fds[i].revents & POLLHUP) == 0)
+            continue;
+        (void)kill(row->pid, SIGKILL);
+        row->is_killed = true;
+    }
+}
+
+/* One row of poll's for each child, as kill_unwanted reads them. */
+static void
+watch(const struct zygote *z, struct pollfd *fds)
+{
+    for (size_t i = 0; i < CHILDREN_MAX; i++) {
+        const struct running *row = &z->running[i];
+
+        fds[i] = (struct pollfd){.fd = row->pid == 0 || row->is_killed ? -1 : row->socket};
+    }
+}
+
 int
 inspector_zygote(void)
 {
     struct zygote z = {0};
-    struct pollfd fds[2] = {{.fd = ZYGOTE_FD, .events = POLLIN}, {.events = POLLIN}};
+    struct pollfd fds[2 + CHILDREN_MAX] = {{.fd = ZYGOTE_FD, .events = POLLIN}, {.events = POLLIN}};
     sigset_t mask;
 
     /* Ctrl-C at the terminal is the daemon's to handle: it lets running jobs end. */
@@ -134,8 +160,13 @@ inspector_zygote(void)
         return EXIT_FAILURE;
     fds[1].fd = z.signals;
     for (;;) {
-        if (poll(fds, ARRAY_LENGTH(fds), -1) < 0 && errno != EINTR)
-            return EXIT_FAILURE;
+        watch(&z, fds + 2);
+        if (poll(fds, ARRAY_LENGTH(fds), -1) < 0) {
+            if (errno != EINTR)
+                return EXIT_FAILURE;
+            continue;
+        }
+        kill_unwanted(&z, fds + 2);
         if ((fds[1].revents & POLLIN) != 0)
             reap(&z);
         if (fds[0].revents != 0 && !take_job(&z))
