@@ -77,7 +77,8 @@ enum status blobs_write(struct blobs_sink *sink, const void *bytes, size_t lengt
 enum status blobs_finish(struct blobs_sink *sink, const struct digest *expected,
                          struct digest *ret_digest, uint64_t *ret_size, struct err *err) MUST_CHECK;
 
-/* Link the finished bytes under their digest, durably. May be called again. */
+/* Link the finished bytes under their digest, durably. May be called again. Nothing is held where it
+ * fails. */
 enum status blobs_keep(struct blobs_sink *sink, struct err *err) MUST_CHECK;
 
 /* The commit was done, with whatever outcome: what is kept may be removed by who owns it. */

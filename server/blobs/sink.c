@@ -326,6 +326,8 @@ blobs_keep(struct blobs_sink *s, struct err *err)
     TRY(local_hold(&s->blobs->local, &s->digest, &s->folder, err));
     status = local_link(&s->blobs->local, s->folder, s->number, &s->digest, s->written, &is_suspect,
                         &trouble);
+    if (status != OK)
+        blobs_let_go(s); /* nothing will be committed, and who clears up may be this very thread */
     if (is_suspect)
         return blobs_doubt(s->blobs, &trouble, err);
     err_copy(err, &trouble);

@@ -165,6 +165,26 @@ START_TEST(sink__keeps_again_what_was_removed_meanwhile)
 }
 END_TEST
 
+/* An upload that could not be kept clears up after itself on the same thread. */
+START_TEST(sink__holds_nothing_where_it_cannot_be_kept)
+{
+    FIXTURE(f);
+    SINK(sink);
+    struct digest digest;
+    char staged[512];
+    uint64_t size;
+
+    GOES_WELL(&f, blobs_begin(f.blobs, 3, &sink, &f.err));
+    GOES_WELL(&f, blobs_write(sink, "abc", 3, &f.err));
+    GOES_WELL(&f, blobs_finish(sink, NULL, &digest, &size, &f.err));
+    (void)snprintf(staged, sizeof staged, "%s/staging/%s/1", f.folder.path,
+                   blobs_instance(f.blobs));
+    ck_assert_int_eq(unlink(staged), 0);
+    FAILS_WITH(&f, IO, blobs_keep(sink, &f.err));
+    GOES_WELL(&f, blobs_remove(f.blobs, &digest, &f.err));
+}
+END_TEST
+
 START_TEST(sink__holds_little_memory_however_much_comes)
 {
     FIXTURE(f);
@@ -342,6 +362,7 @@ SUITE(sink)
                       TEST(sink__keeps_nothing_when_the_digest_differs),
                       TEST(sink__leaves_nothing_when_it_is_aborted),
                       TEST(sink__keeps_again_what_was_removed_meanwhile),
+                      TEST(sink__holds_nothing_where_it_cannot_be_kept),
                       TEST(sink__holds_little_memory_however_much_comes),
                       TEST(sink__refuses_what_has_no_room_before_a_byte_is_sent),
                       TEST(sink__stops_a_stream_of_unknown_length_at_the_reserve),
