@@ -94,6 +94,12 @@ list_folder(int at, const char *name)
     return dir;
 }
 
+static const struct dirent *
+next_entry(DIR *dir)
+{
+    return readdir(dir); /* NOLINT(concurrency-mt-unsafe): no other thread has this stream */
+}
+
 /* ---- instances ---- */
 
 static void
@@ -104,7 +110,7 @@ empty_folder(int at, const char *name)
 
     if (dir == NULL)
         return;
-    while ((entry = readdir(dir)) != NULL)
+    while ((entry = next_entry(dir)) != NULL)
         if (entry->d_name[0] != '.')
             (void)unlinkat(dirfd(dir), entry->d_name, 0);
     (void)unlinkat(at, name, AT_REMOVEDIR);
@@ -147,7 +153,7 @@ clear_dead(int root, struct err *err)
 
     if (dir == NULL)
         return fail_io("opening the directory", "staging", err);
-    while ((entry = readdir(dir)) != NULL)
+    while ((entry = next_entry(dir)) != NULL)
         clear_instance(dirfd(dir), entry->d_name);
     return OK;
 }
@@ -410,7 +416,7 @@ list_one(const struct local *l, const char *folder, each_blob *each, void *conte
 
     if (dir == NULL)
         return fail_io("opening the directory blobs", folder, err);
-    while ((entry = readdir(dir)) != NULL) {
+    while ((entry = next_entry(dir)) != NULL) {
         struct digest digest;
         struct stat st;
 

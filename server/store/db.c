@@ -338,10 +338,10 @@ db_checkpoint(struct db *db, bool whole)
                 sqlite3_errmsg(db->handle));
 }
 
+static const struct query COPY = {"VACUUM INTO $1", "t", ""};
+
 enum status
 db_copy_to(struct db *db, const char *path, struct err *err)
 {
-    static const struct query COPY = {"VACUUM INTO $1", "t", ""};
-
     return stmt_run(db, &COPY, VALUES(WORD(path)), err);
 }

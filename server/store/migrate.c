@@ -8,20 +8,21 @@
 #include "server/store/stmt.h"
 #include "server/work/clock.h"
 
+static const struct query VERSION = {"PRAGMA user_version", "", "i"};
+
 static enum status
 applied_version(struct db *db, int64_t *ret_version, struct err *err)
 {
-    static const struct query VERSION = {"PRAGMA user_version", "", "i"};
-
     return stmt_number(db, &VERSION, NO_VALUES, ret_version, NULL, err);
 }
+
+static const struct query FIND = {"SELECT name, sha256 FROM migration WHERE version = $1", "i",
+                                  "tt"};
 
 /* One that was applied must be the one that we have under its number. */
 static enum status
 check_applied(struct db *db, const struct migration *m, struct err *err)
 {
-    static const struct query FIND = {"SELECT name, sha256 FROM migration WHERE version = $1", "i",
-                                      "tt"};
     CLEANUP(stmt_done) struct stmt s = {0};
     struct digest ours, theirs;
     bool found;
@@ -37,12 +38,13 @@ check_applied(struct db *db, const struct migration *m, struct err *err)
     return OK;
 }
 
+static const struct query NOTE = {
+    "INSERT INTO migration (version, name, sha256, applied_at) VALUES ($1, $2, $3, $4)", "itti",
+    ""};
+
 static enum status
 note_applied(struct db *db, const struct migration *m, struct err *err)
 {
-    static const struct query NOTE = {
-        "INSERT INTO migration (version, name, sha256, applied_at) VALUES ($1, $2, $3, $4)", "itti",
-        ""};
     struct digest digest;
     char number[64];
 

@@ -29,21 +29,18 @@ fold(struct slice name)
 
 #define FOLDED(f) TEXT(((struct slice){(f).text, (f).length}))
 
-/* The id of the one row whose folded name this is, which must be spelled the same. */
+/* The id of the one row that a query for a folded name finds, which must be spelled the same. */
 static enum status
-find_twin(struct db *db, const struct query *query, const struct value *values, size_t count,
-          const char *what, struct slice name, int64_t *ret_id, bool *ret_found, struct err *err)
+read_twin(struct stmt *s, const char *what, struct slice name, int64_t *ret_id, bool *ret_found,
+          struct err *err)
 {
-    CLEANUP(stmt_done) struct stmt s = {0};
-
-    TRY(stmt_begin(&s, db, query, values, count, err));
-    TRY(stmt_row(&s, ret_found, err));
+    TRY(stmt_row(s, ret_found, err));
     if (!*ret_found)
         return OK;
-    *ret_id = stmt_i64(&s, 0);
-    FAIL_IF(!slice_equal(stmt_text(&s, 1), name), err, CONFLICT, 0,
+    *ret_id = stmt_i64(s, 0);
+    FAIL_IF(!slice_equal(stmt_text(s, 1), name), err, CONFLICT, 0,
             "the %s %.*s differs only in case from %.*s, which is there already", what,
-            SLICE_PRINT(name), SLICE_PRINT(stmt_text(&s, 1)));
+            SLICE_PRINT(name), SLICE_PRINT(stmt_text(s, 1)));
     return OK;
 }
 
@@ -55,11 +52,12 @@ static const struct query NAMESPACE_ADD = {
 static enum status
 ensure_namespace(struct db *db, struct slice name, int64_t *ret_id, struct err *err)
 {
+    CLEANUP(stmt_done) struct stmt s = {0};
     struct folded folded = fold(name);
     bool found;
 
-    TRY(find_twin(db, &NAMESPACE_TWIN, VALUES(FOLDED(folded)), "namespace", name, ret_id, &found,
-                  err));
+    TRY(stmt_begin(&s, db, &NAMESPACE_TWIN, VALUES(FOLDED(folded)), err));
+    TRY(read_twin(&s, "namespace", name, ret_id, &found, err));
     if (found)
         return OK;
     return stmt_number(db, &NAMESPACE_ADD, VALUES(TEXT(name), FOLDED(folded)), ret_id, NULL, err);
@@ -76,13 +74,14 @@ enum status
 model_store_ensure(struct db *db, struct slice namespace, struct slice name, int64_t now_us,
                    int64_t *ret_id, struct err *err)
 {
+    CLEANUP(stmt_done) struct stmt s = {0};
     struct folded folded = fold(name);
     int64_t namespace_id = 0;
     bool found;
 
     TRY(ensure_namespace(db, namespace, &namespace_id, err));
-    TRY(find_twin(db, &MODEL_TWIN, VALUES(I64(namespace_id), FOLDED(folded)), "model", name, ret_id,
-                  &found, err));
+    TRY(stmt_begin(&s, db, &MODEL_TWIN, VALUES(I64(namespace_id), FOLDED(folded)), err));
+    TRY(read_twin(&s, "model", name, ret_id, &found, err));
     if (found)
         return OK;
     return stmt_number(db, &MODEL_ADD,

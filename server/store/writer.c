@@ -279,10 +279,10 @@ free_db_at(struct db **db)
 }
 
 enum status
-writer_start(struct db *given, const char *directory, uint64_t ballast_bytes,
+writer_start(struct db *db, const char *directory, uint64_t ballast_bytes,
              struct writer **ret_writer, struct err *err)
 {
-    CLEANUP(free_db_at) struct db *db = given;
+    CLEANUP(free_db_at) struct db *taken = db;
     CLEANUP(free_writer_at) struct writer *w = mem_new(1, sizeof *w);
     pthread_condattr_t monotonic;
 
@@ -294,7 +294,7 @@ writer_start(struct db *given, const char *directory, uint64_t ballast_bytes,
     (void)pthread_condattr_destroy(&monotonic);
     w->last = &w->first;
     w->move_at = LOG_PAGES;
-    w->db = TAKE(db);
+    w->db = TAKE(taken);
     TRY(ballast_open(directory, ballast_bytes, &w->ballast, err));
     w->has_ballast = w->ballast.is_there;
     FAIL_IF(pthread_create(&w->thread, NULL, work, w) != 0, err, BUSY, 0,

@@ -11,7 +11,7 @@ struct writer;
 /* Takes the connection over, on any outcome. directory holds the ballast. */
 enum status writer_start(struct db *given, const char *directory, uint64_t ballast_bytes,
                          struct writer **ret_writer, struct err *err) MUST_CHECK;
-void writer_free(struct writer *writer); /* NULL is fine */
+void writer_free(struct writer *w); /* NULL is fine */
 
 enum status writer_run(struct writer *w, transact_work *todo, void *context,
                        struct err *err) MUST_CHECK;
@@ -20,5 +20,5 @@ enum status writer_run(struct writer *w, transact_work *todo, void *context,
 enum status writer_run_alone(struct writer *w, transact_work *todo, void *context,
                              struct err *err) MUST_CHECK;
 
-bool writer_is_suspect(struct writer *writer, struct err *err);
-void writer_stats(struct writer *writer, struct store_stats *stats);
+bool writer_is_suspect(struct writer *w, struct err *err);
+void writer_stats(struct writer *w, struct store_stats *stats);
