@@ -65,7 +65,8 @@ is_serial(struct slice text, uint64_t *ret_serial)
 {
     uint64_t serial;
 
-    if (text.length < 2 || text.at[0] != 'v' || !num_parse_u64(slice_from(text, 1), &serial))
+    if (text.at == NULL || text.length < 2 || text.at[0] != 'v' ||
+        !num_parse_u64(slice_from(text, 1), &serial))
         return false;
     if (serial == 0 || serial > INT64_MAX)
         return false;
@@ -117,7 +118,7 @@ ref_parse(struct slice text, struct ref *ret_ref, struct err *err)
         ref.kind = REF_DIGEST;
         FAIL_IF(!digest_parse(slice_from(text, sizeof sha256 - 1), &ref.digest), err, BAD_NAME, 0,
                 "a digest is sha256: and 64 lower-case hex digits");
-    } else if (text.length > 0 && text.at[0] == '@') {
+    } else if (text.at != NULL && text.length > 0 && text.at[0] == '@') {
         ref.kind = REF_ALIAS;
         ref.text = slice_from(text, 1);
         TRY(ref_check_part("alias", ref.text, err));
