@@ -14,6 +14,7 @@ enum {
     LOCAL_BYTES = 30 + 1,
     CENTRAL_BYTES = 46 + 1,
     END_BYTES = 22,
+    CRC_FEW_BYTES = 256,
     PIECE_BYTES = 256, /* asked of libzip at once: of the piece with the damage it gives nothing */
 };
 
@@ -233,7 +234,7 @@ inflate_member(const struct source *source, const struct zip_member *m, char *by
 
 /* table[k][b]: what byte b does to the checksum once k more bytes have gone by. */
 struct crc_table {
-    uint32_t rows[4][256];
+    uint32_t rows[8][256];
 };
 
 static void
@@ -246,7 +247,7 @@ make_crc_table(struct crc_table *table)
             crc = crc >> 1 ^ ((crc & 1) != 0 ? 0xedb88320 : 0);
         table->rows[0][b] = crc;
     }
-    for (int k = 1; k < 4; k++) {
+    for (int k = 1; k < 8; k++) {
         for (uint32_t b = 0; b < 256; b++) {
             uint32_t crc = table->rows[k - 1][b];
 
@@ -255,7 +256,27 @@ make_crc_table(struct crc_table *table)
     }
 }
 
-/* CRC-32 as zip has it (APPNOTE.TXT 4.4.7), four bytes at a time. */
+static uint32_t
+word_at(const uint8_t *at)
+{
+    return (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
+}
+
+/* Of a few bytes, for which a table is not worth its making. */
+static uint32_t
+crc32_of_few(const uint8_t *at, size_t length)
+{
+    uint32_t crc = UINT32_MAX;
+
+    for (; length > 0; at++, length--) {
+        crc ^= *at;
+        for (int bit = 0; bit < 8; bit++)
+            crc = crc >> 1 ^ ((crc & 1) != 0 ? 0xedb88320 : 0);
+    }
+    return ~crc;
+}
+
+/* CRC-32 as zip has it (APPNOTE.TXT 4.4.7), eight bytes at a time. */
 static uint32_t
 crc32_of(const char *bytes, size_t length)
 {
@@ -263,12 +284,15 @@ crc32_of(const char *bytes, size_t length)
     struct crc_table t;
     uint32_t crc = UINT32_MAX;
 
+    if (length <= CRC_FEW_BYTES)
+        return crc32_of_few(at, length);
     make_crc_table(&t);
-    for (; length >= 4; at += 4, length -= 4) {
-        crc ^=
-            (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
-        crc = t.rows[3][crc & 0xff] ^ t.rows[2][crc >> 8 & 0xff] ^ t.rows[1][crc >> 16 & 0xff] ^
-              t.rows[0][crc >> 24];
+    for (; length >= 8; at += 8, length -= 8) {
+        uint32_t low = crc ^ word_at(at), high = word_at(at + 4);
+
+        crc = t.rows[7][low & 0xff] ^ t.rows[6][low >> 8 & 0xff] ^ t.rows[5][low >> 16 & 0xff] ^
+              t.rows[4][low >> 24] ^ t.rows[3][high & 0xff] ^ t.rows[2][high >> 8 & 0xff] ^
+              t.rows[1][high >> 16 & 0xff] ^ t.rows[0][high >> 24];
     }
     for (; length > 0; at++, length--)
         crc = crc >> 8 ^ t.rows[0][(crc ^ *at) & 0xff];

@@ -26,8 +26,10 @@ compare_folded(struct slice a, struct slice b)
     return (a.length > b.length) - (a.length < b.length);
 }
 
-int
-zip_audit_compare_names(struct slice a, struct slice b)
+/* PyTorch's reader looks names up by their lower case (ASCII), others by the bytes: so those that
+ * differ in case only stand together, in bytewise order. */
+static int
+compare_names(struct slice a, struct slice b)
 {
     int order = compare_folded(a, b);
 
@@ -39,7 +41,7 @@ compare_members(const void *left, const void *right)
 {
     const struct zip_member *a = *(const struct zip_member *const *)left;
     const struct zip_member *b = *(const struct zip_member *const *)right;
-    int order = zip_audit_compare_names(a->name, b->name);
+    int order = compare_names(a->name, b->name);
 
     return order != 0 ? order : (a > b) - (a < b);
 }
@@ -82,19 +84,86 @@ oddity(struct slice name)
     return NULL;
 }
 
+/* Each byte of the word that is an ASCII capital in lower case. */
+static uint64_t
+lower_word(uint64_t word)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    uint64_t low = word & 0x7f * ones;
+    uint64_t from_a = low + (0x80 - 'A') * ones, past_z = low + (0x7f - 'Z') * ones;
+
+    return word | (((from_a ^ past_z) & ~word & 0x80 * ones) >> 2);
+}
+
+/* Of the name in lower case; seeded from where the slots lie, so that names cannot be made to collide
+ * beforehand. */
+static uint32_t
+hash_folded(const struct zip_slot *seed, struct slice name)
+{
+    const uint64_t odd = UINT64_C(0x9E3779B97F4A7C15);
+    uint64_t h = (uint64_t)(uintptr_t)seed ^ (name.length * odd);
+
+    for (size_t at = 0; at < name.length; at += sizeof(uint64_t)) {
+        size_t length = name.length - at;
+        uint64_t word = 0;
+
+        if (length >= sizeof word)
+            memcpy(&word, name.at + at, sizeof word);
+        else
+            for (size_t i = 0; i < length; i++)
+                word |= (uint64_t)(unsigned char)name.at[at + i] << 8 * i;
+        h = (h ^ lower_word(word)) * odd;
+        h ^= h >> 29;
+    }
+    h *= UINT64_C(0xBF58476D1CE4E5B9);
+    return (uint32_t)(h >> 32);
+}
+
+/* Put all names into slots; false where two differ in case at most. */
+static bool
+index_names(struct zip_directory *d)
+{
+    size_t mask = d->slot_count - 1;
+
+    for (size_t i = 0; i < d->count; i++) {
+        struct slice name = d->members[i].name;
+        uint32_t hash = hash_folded(d->slots, name);
+        size_t at = hash & mask;
+
+        for (; d->slots[at].member != 0; at = (at + 1) & mask) {
+            if (d->slots[at].hash == hash &&
+                compare_folded(d->members[d->slots[at].member - 1].name, name) == 0)
+                return false;
+        }
+        d->slots[at] = (struct zip_slot){.hash = hash, .member = (uint32_t)i + 1};
+    }
+    return true;
+}
+
 static enum status
-audit_names(struct zip_directory *d, const struct limits *limits, struct inspection *in,
+make_index(struct zip_directory *d, struct arena *arena, bool *ret_is_unique, struct err *err)
+{
+    FAIL_IF(d->count >= UINT32_MAX / 4, err, LIMIT, 0, "more members than can be counted");
+    for (d->slot_count = 16; d->slot_count < d->count * 2;)
+        d->slot_count *= 2;
+    d->slots = arena_alloc(arena, d->slot_count, sizeof *d->slots);
+    if (d->slots == NULL)
+        return arena_fail(arena, err);
+    *ret_is_unique = index_names(d);
+    return OK;
+}
+
+static enum status
+audit_twins(struct zip_directory *d, const struct limits *limits, struct inspection *in,
             struct err *err)
 {
     struct zip_member *previous = NULL;
 
-    for (size_t i = 0; i < d->count; i++) {
-        const char *odd = oddity(d->members[i].name);
-
-        if (odd != NULL)
-            TRY(inspection_note(in, limits, FINDING_ZIP_BAD_NAME, d->members[i].name, err, "%s",
-                                odd));
-    }
+    d->by_name = arena_alloc(&in->arena, d->count, sizeof *d->by_name);
+    if (d->by_name == NULL)
+        return arena_fail(&in->arena, err);
+    for (size_t i = 0; i < d->count; i++)
+        d->by_name[i] = &d->members[i];
     qsort(d->by_name, d->count, sizeof(struct zip_member *), compare_members);
     for (size_t i = 0; i < d->count; i++) {
         struct zip_member *m = &d->members[d->by_name[i] - d->members];
@@ -114,6 +183,23 @@ audit_names(struct zip_directory *d, const struct limits *limits, struct inspect
         previous = m;
     }
     return OK;
+}
+
+static enum status
+audit_names(struct zip_directory *d, const struct limits *limits, struct inspection *in,
+            struct err *err)
+{
+    bool is_unique = false;
+
+    for (size_t i = 0; i < d->count; i++) {
+        const char *odd = oddity(d->members[i].name);
+
+        if (odd != NULL)
+            TRY(inspection_note(in, limits, FINDING_ZIP_BAD_NAME, d->members[i].name, err, "%s",
+                                odd));
+    }
+    TRY(make_index(d, &in->arena, &is_unique, err));
+    return is_unique ? OK : audit_twins(d, limits, in, err);
 }
 
 /* Each member's header and payload must end before the next begins, the last before the directory:
@@ -165,11 +251,47 @@ zip_audit(struct zip_directory *d, const struct limits *limits, struct inspectio
     CLEANUP(free_index) const struct zip_member **by_place = mem_new(d->count, sizeof *by_place);
 
     FAIL_IF(by_place == NULL, err, NO_MEMORY, 0, "out of memory");
-    d->by_name = arena_alloc(&in->arena, d->count, sizeof *d->by_name);
-    if (d->by_name == NULL)
-        return arena_fail(&in->arena, err);
     for (size_t i = 0; i < d->count; i++)
-        d->by_name[i] = by_place[i] = &d->members[i];
+        by_place[i] = &d->members[i];
     TRY(audit_places(d, by_place, limits, in, err));
     return audit_names(d, limits, in, err);
+}
+
+static const struct zip_member *
+find_sorted(const struct zip_directory *d, struct slice name)
+{
+    size_t low = 0, high = d->count;
+
+    /* The first that is not below the name. */
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (compare_names(d->by_name[middle]->name, name) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low == d->count || !slice_equal(d->by_name[low]->name, name))
+        return NULL;
+    return d->by_name[low];
+}
+
+const struct zip_member *
+zip_audit_find(const struct zip_directory *d, struct slice name)
+{
+    uint32_t hash;
+
+    if (d->by_name != NULL)
+        return find_sorted(d, name);
+    if (d->slot_count == 0)
+        return NULL;
+    hash = hash_folded(d->slots, name);
+    for (size_t at = hash & (d->slot_count - 1); d->slots[at].member != 0;
+         at = (at + 1) & (d->slot_count - 1)) {
+        const struct zip_member *m = &d->members[d->slots[at].member - 1];
+
+        if (d->slots[at].hash == hash && slice_equal(m->name, name))
+            return m;
+    }
+    return NULL;
 }

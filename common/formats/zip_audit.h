@@ -5,10 +5,9 @@
  */
 #include "common/formats/zip_directory.h"
 
-/* Fill by_name, mark ambiguous members, and note what is wrong. For zip_directory_read. */
+/* Fill slots or by_name, mark ambiguous members, and note what is wrong. For zip_directory_read. */
 enum status zip_audit(struct zip_directory *d, const struct limits *limits, struct inspection *in,
                       struct err *err) MUST_CHECK;
 
-/* The order of by_name: PyTorch's reader looks names up by their lower case (ASCII), others by the
- * bytes; so those that differ in case only stand together, in bytewise order. */
-int zip_audit_compare_names(struct slice a, struct slice b);
+/* The member of exactly that name, or NULL; the first in the directory where there are several. */
+const struct zip_member *zip_audit_find(const struct zip_directory *d, struct slice name);

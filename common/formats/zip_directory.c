@@ -37,7 +37,9 @@ enum {
     FLAG_DESCRIPTOR = 0x0008,
     FLAGS_ODD = 0x0001 | 0x0020 | 0x0040, /* encrypted, patch data, strongly encrypted */
     DIRECTORY_AHEAD = 256 << 10,
-    LOCAL_AHEAD = 4 << 10, /* a page: many small members, or one header and its payload's head */
+    LOCAL_AHEAD = 512,    /* one local header and its payload's head */
+    LOCAL_NEAR = 4 << 10, /* headers this close are read at once */
+    LOCAL_AHEAD_MAX = 64 << 10,
 };
 
 /* What the end record says, the zip64 one's word taken where there is one. */
@@ -446,6 +448,25 @@ check_member(struct reading *r, struct zip_member *m, struct err *err)
     return read_local(r, m, err);
 }
 
+/* Small members lie side by side: read their headers at once. Returns the first member behind. */
+static size_t
+look_ahead(struct reading *r, size_t first)
+{
+    const struct zip_member *m = r->d.members;
+    uint64_t start = m[first].local_offset, last = start;
+    size_t i = first + 1;
+
+    for (; i < r->d.count; i++) {
+        uint64_t at = m[i].local_offset;
+
+        if (at < last || at - last > LOCAL_NEAR || at - start > LOCAL_AHEAD_MAX - LOCAL_AHEAD)
+            break;
+        last = at;
+    }
+    r->window.ahead = (size_t)(last - start) + LOCAL_AHEAD;
+    return i;
+}
+
 enum status
 zip_directory_read(const struct source *source, const struct limits *limits, struct inspection *in,
                    struct zip_directory *ret_directory, struct err *err)
@@ -468,9 +489,11 @@ zip_directory_read(const struct source *source, const struct limits *limits, str
     TRY(read_entries(&r, err));
     r.d.offset = r.ending.directory_offset;
 
-    r.window.ahead = LOCAL_AHEAD;
-    for (size_t i = 0; i < r.d.count; i++)
+    for (size_t i = 0, known = 0; i < r.d.count; i++) {
+        if (i >= known)
+            known = look_ahead(&r, i);
         TRY(check_member(&r, &r.d.members[i], err));
+    }
     TRY(zip_audit(&r.d, limits, in, err));
     *ret_directory = r.d;
     return OK;
@@ -479,18 +502,5 @@ zip_directory_read(const struct source *source, const struct limits *limits, str
 const struct zip_member *
 zip_directory_find(const struct zip_directory *d, struct slice name)
 {
-    size_t low = 0, high = d->count;
-
-    /* The first that is not below the name. */
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-
-        if (zip_audit_compare_names(d->by_name[middle]->name, name) < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    if (low == d->count || !slice_equal(d->by_name[low]->name, name))
-        return NULL;
-    return d->by_name[low];
+    return zip_audit_find(d, name);
 }

@@ -40,11 +40,19 @@ struct zip_member {
     uint8_t head[ZIP_HEAD_BYTES]; /* of the payload as stored */
 };
 
+struct zip_slot {
+    uint32_t hash;
+    uint32_t member; /* its index and one; 0: free */
+};
+
 struct zip_directory {
     const struct source *source;
     struct zip_member *members; /* in the central directory's order */
     size_t count;
-    const struct zip_member **by_name; /* ascending by the name in lower case, then by the name */
+    struct zip_slot *slots;            /* open addressing, by the hash of the name in lower case */
+    size_t slot_count;                 /* a power of two, or 0 */
+    const struct zip_member **by_name; /* NULL, or, where names are not unique, instead of slots:
+                                          ascending by the name in lower case, then by the name */
     uint64_t offset;                   /* of the central directory */
 };
 
