@@ -25,14 +25,20 @@ hash_of(const struct map_entry *seed, struct slice key)
     uint64_t h = (uint64_t)(uintptr_t)seed ^ (key.length * odd);
     size_t at = 0;
 
-    while (at < key.length) {
-        uint64_t word = 0;
-        size_t length = key.length - at < sizeof word ? key.length - at : sizeof word;
+    for (; key.length - at >= sizeof(uint64_t); at += sizeof(uint64_t)) {
+        uint64_t word;
 
-        memcpy(&word, key.at + at, length);
+        memcpy(&word, key.at + at, sizeof word);
         h = (h ^ word) * odd;
         h ^= h >> 29;
-        at += length;
+    }
+    if (at < key.length) {
+        uint64_t word = 0;
+
+        for (size_t i = 0; i < key.length - at; i++)
+            word |= (uint64_t)(unsigned char)key.at[at + i] << 8 * i;
+        h = (h ^ word) * odd;
+        h ^= h >> 29;
     }
     h *= UINT64_C(0xBF58476D1CE4E5B9);
     return (uint32_t)(h >> 32);

@@ -149,7 +149,8 @@ work_edit(struct work *w, struct slice from, struct slice to, uint32_t *ret_edit
 
     trim_tails(&from, &to);
     buf_clear(&w->scratch);
-    buf_printf(&w->scratch, "%zu:", from.length);
+    buf_u64(&w->scratch, from.length);
+    buf_char(&w->scratch, ':');
     buf_slice(&w->scratch, from);
     buf_slice(&w->scratch, to);
     TRY(buf_check(&w->scratch, err));

@@ -264,6 +264,19 @@ compare_slices(const void *a, const void *b)
     return natural_compare(*x, *y);
 }
 
+/* In natural order, as lists mostly are already: they were made of lists in the order of bytes. */
+static void
+sort_naturally(struct vec *list)
+{
+    const struct slice *given = list->items;
+    bool is_sorted = true;
+
+    for (size_t i = 1; i < list->count && is_sorted; i++)
+        is_sorted = natural_compare(given[i - 1], given[i]) <= 0;
+    if (!is_sorted)
+        qsort(list->items, list->count, sizeof *given, compare_slices);
+}
+
 /* Sort the names naturally, drop what is there twice, and move them to the arena. */
 static enum status
 settle(const struct hearing *h, struct vec *list, const struct slice **ret_names, size_t *ret_count,
@@ -275,8 +288,7 @@ settle(const struct hearing *h, struct vec *list, const struct slice **ret_names
 
     if (names == NULL)
         return arena_fail(h->arena, err);
-    if (list->count > 1)
-        qsort(list->items, list->count, sizeof *names, compare_slices);
+    sort_naturally(list);
     for (size_t i = 0; i < list->count; i++)
         if (kept == 0 || !slice_equal(names[kept - 1], given[i]))
             names[kept++] = given[i];

@@ -8,6 +8,7 @@
 struct named {
     struct slice name;
     uint32_t index;
+    uint32_t shared; /* segments, with the name before it */
 };
 
 /* As bytes, but the dot before all others: so a node's descendants stand together. */
@@ -48,10 +49,10 @@ count_segments(struct slice name)
 }
 
 /* How many whole segments a name has in common with the one before it. */
-static size_t
+static uint32_t
 count_shared(struct slice a, struct slice b)
 {
-    size_t count = 0;
+    uint32_t count = 0;
 
     for (size_t i = 0;; i++) {
         bool a_ends = i == a.length || a.at[i] == '.', b_ends = i == b.length || b.at[i] == '.';
@@ -84,9 +85,9 @@ close_to(struct build *b, size_t depth)
 }
 
 static void
-add_name(struct build *b, const struct named *n, size_t shared)
+add_name(struct build *b, const struct named *n)
 {
-    size_t start = 0, segments = count_segments(n->name);
+    size_t start = 0, shared = n->shared, segments = count_segments(n->name);
 
     close_to(b, shared);
     for (size_t i = 0; i < shared && i < segments; i++) {
@@ -128,9 +129,10 @@ tree_make(const struct slice *names, size_t count, struct arena *arena, struct t
     /* Names mostly come in bytewise order, which mostly is this one. */
     if (!is_sorted(sorted, count))
         qsort(sorted, count, sizeof *sorted, compare_names);
-    for (size_t i = 0; i < count; i++)
-        nodes += count_segments(sorted[i].name) -
-                 (i == 0 ? 0 : count_shared(sorted[i - 1].name, sorted[i].name));
+    for (size_t i = 0; i < count; i++) {
+        sorted[i].shared = i == 0 ? 0 : count_shared(sorted[i - 1].name, sorted[i].name);
+        nodes += count_segments(sorted[i].name) - sorted[i].shared;
+    }
     b.nodes = arena_alloc(arena, nodes, sizeof *b.nodes);
     if (b.nodes == NULL)
         return arena_fail(arena, err);
@@ -140,7 +142,7 @@ tree_make(const struct slice *names, size_t count, struct arena *arena, struct t
     b.nodes[b.count++] =
         (struct tree_node){.path = {.at = ""}, .parent = TREE_NONE, .key = TREE_NONE};
     for (size_t i = 0; i < count; i++)
-        add_name(&b, &sorted[i], i == 0 ? 0 : count_shared(sorted[i - 1].name, sorted[i].name));
+        add_name(&b, &sorted[i]);
     close_to(&b, 0);
     b.nodes[0].end = (uint32_t)b.count;
     b.nodes[0].leaf_end = (uint32_t)b.leaf_count;
