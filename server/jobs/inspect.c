@@ -39,7 +39,7 @@ open_files(const struct jobs_config *config, const struct digest *fileset, struc
             blobs_open_file(config->blobs, &files[i].digest, &o->files[i].fd, &size, &why);
 
         /* Not the same as a version that is gone: its bytes are. */
-        FAIL_IF(status == ERR_NOT_FOUND, err, IO, 0, "the bytes of %.*s are gone",
+        FAIL_IF(status == ERR_NOT_FOUND, err, INTERNAL, 0, "the bytes of %.*s are gone",
                 SLICE_PRINT(files[i].path));
         if (status != OK) {
             err_copy(err, &why);

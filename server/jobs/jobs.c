@@ -113,7 +113,7 @@ is_ending(struct jobs *jobs)
 static bool
 is_worn_out(const struct jobs_config *config, const struct job *job)
 {
-    return job->fence > (int64_t)config->claims;
+    return job->fence - job->attempts > (int64_t)config->claims;
 }
 
 static enum status
@@ -121,8 +121,17 @@ run_job(const struct jobs_config *config, const struct kind *kind, const struct 
         struct err *err)
 {
     FAIL_IF(is_worn_out(config, job), err, INSPECTOR, 0, "%lld processes ended while they read it",
-            (long long)job->fence - 1);
+            (long long)(job->fence - job->attempts));
     return kind->run(config, job, err);
+}
+
+/* Trouble of this machine, not of the file: a full disk, no descriptor, no process. However long it
+ * lasts, it must not become what is known of these bytes. */
+static bool
+may_pass(enum status status)
+{
+    return status == ERR_NO_SPACE || status == ERR_STORE || status == ERR_STORE_SUSPECT ||
+           status == ERR_BUSY || status == ERR_IO;
 }
 
 /* A try failed: again after a while, or never. */
@@ -137,7 +146,7 @@ after_failure(struct jobs *jobs, const struct kind *kind, const struct job *job,
 
     LOG(config->log, LOG_WARNING, "job failed", LOG_TEXT("kind", kind->name),
         LOG_U64("job", (uint64_t)job->id), LOG_U64("attempt", job->attempts), LOG_ERR(why));
-    if ((job->attempts >= config->attempts || is_worn_out(config, job)) &&
+    if (((job->attempts >= config->attempts && !may_pass(why->code)) || is_worn_out(config, job)) &&
         !is_ending(jobs)) /* an end fails what is innocent */
         status = kind->give_up(config, job, why, &err);
     else

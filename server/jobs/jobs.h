@@ -19,8 +19,8 @@ struct jobs_config {
     struct log *log;
     struct limits limits;
     unsigned workers;
-    unsigned claims;   /* of one job, with those whose process died, before it is given up */
-    unsigned attempts; /* of one job, before it is given up */
+    unsigned claims;   /* of one job whose process died with it, before it is given up */
+    unsigned attempts; /* of one job, before it is given up; trouble of the machine never ends it */
     unsigned retry_ms; /* before the second attempt; doubled for each further one */
     uint64_t lease_us; /* renewed at a third of it */
     void (*settled)(void *context, int64_t version_id); /* from a worker, after it is on disk */

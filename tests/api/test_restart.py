@@ -1,5 +1,6 @@
 """A daemon that is killed: what it acknowledged is there after the restart, and nothing else."""
 
+import hashlib
 import os
 import random
 import signal
@@ -50,6 +51,24 @@ class Restart(ApiTest):
         self.assertEqual(response.json()["state"], "pending")
         version = self.restart().get(path, wait=60).json()
         self.assertEqual(version["state"], "ready")
+
+    def test_trouble_of_the_machine_fails_no_version(self):
+        for pid in self.daemon.zygotes():
+            os.kill(pid, signal.SIGSTOP)
+        path = "/v1/models/test/restart/versions/one"
+        api = self.daemon.client
+        self.assertEqual(api.put(path, small()).json()["state"], "pending")
+        digest = hashlib.sha256(small()).hexdigest()
+        blob = os.path.join(self.daemon.data, "blobs", digest[:2], digest)
+        time.sleep(0.5)  # the first try has opened it
+        os.rename(blob, blob + ".aside")
+        os.symlink("nowhere", blob)  # cannot be opened, though it is not gone
+        for pid in self.daemon.zygotes():
+            os.kill(pid, signal.SIGKILL)
+        time.sleep(2.5)  # the second and the third
+        self.assertEqual(api.get(path).json()["state"], "pending")
+        os.rename(blob + ".aside", blob)
+        self.assertEqual(api.get(path, wait=30).json()["state"], "ready")
 
     def test_ready_versions_answer_as_before(self):
         path = "/v1/models/test/restart/versions/one"
