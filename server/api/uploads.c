@@ -22,6 +22,18 @@ static const char empty_body[] = "the body is empty; send the file: curl -T mode
 
 /* ---- what is known before the body ---- */
 
+/* Lower-case letters and digits, then a colon. */
+static bool
+names_algorithm(struct slice digest)
+{
+    size_t i = 0;
+
+    while (i < digest.length && ((digest.at[i] >= 'a' && digest.at[i] <= 'z') ||
+                                 (digest.at[i] >= '0' && digest.at[i] <= '9')))
+        i++;
+    return i > 0 && i < digest.length && digest.at[i] == ':';
+}
+
 static enum status
 parse_expected(const struct request *r, struct uploading *u, struct err *err)
 {
@@ -33,6 +45,10 @@ parse_expected(const struct request *r, struct uploading *u, struct err *err)
         FAIL_IF(!digest_parse(slice_from(digest, strlen("sha256:")), &u->expected), err,
                 BAD_REQUEST, 0, "digest= must be sha256: and 64 lower-case hex digits");
         u->has_expected = true;
+    } else if (digest.at != NULL) {
+        /* Another algorithm is passed over. Bare hex, or SHA256:, names none: it would go unchecked. */
+        FAIL_IF(!names_algorithm(digest), err, BAD_REQUEST, 0,
+                "digest= must be sha256: and 64 lower-case hex digits");
     }
     TRY(uploads_parse_repr_digest(header, &told, &has_told, err));
     if (!has_told)

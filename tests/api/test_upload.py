@@ -201,6 +201,8 @@ class Digests(ApiTest):
         path = self.at(self.fresh(), "one")
         short = base64.b64encode(b"short").decode()
         for headers, query in (({}, {"digest": "sha256:xyz"}), ({}, {"digest": "sha256:" + "0" * 63}),
+                               ({}, {"digest": hex_digest(small())[7:]}),
+                               ({}, {"digest": "SHA256:" + hex_digest(small())[7:]}),
                                ({"Repr-Digest": "sha-256=:%s:" % short}, {}),
                                ({"Repr-Digest": "sha-256=%s" % repr_digest(b"")[9:-1]}, {})):
             with self.subTest((headers, query)):
