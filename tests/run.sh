@@ -37,6 +37,7 @@ asan         1  all    400  tests asan 'unit|fuzz|api'
 asan-cli     1  all    120  sh tests/api/cli.sh build/asan/ckptd
 asan-api     1  all    600  system_python tests/api/run.py --daemon build/asan/ckptd
 kill         2  all    300  sh tests/fault/kill.sh build/dev/tests/fault/kill_driver 50
+sync         2  all    300  sh tests/fault/sync.sh build/dev/tests/fault/kill_driver "$PWD/build/dev/tests/fault/libsync_fails.so" 40
 valgrind     2  all    900  valgrind_units
 cppcheck     2  all    300  cppcheck_sources
 tsan-build   2  all    600  build tsan

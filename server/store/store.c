@@ -107,6 +107,10 @@ store_open(const struct store_config *config, struct store **ret_store, struct e
     TRY(join_path(config->directory, "ckptd.db-wal", &store->log_path, err));
     TRY(db_open(store->path, DB_WRITER, config->busy_ms, &db, err));
     TRY(migrate_run(db, migrate_known, migrate_known_count, err));
+    /* SQLite does not say when the sync of a new file's header failed: write it again, and sync it. */
+    db_checkpoint(db, true);
+    if (db_is_suspect(db, err))
+        return ERR_STORE_SUSPECT;
     TRY(sync_folder(config->directory, err));
     TRY(writer_start(TAKE(db), config->directory, config->ballast_bytes, &store->writer, err));
     TRY(readers_start(store->path, config->readers, config->query_ms, &store->readers, err));
