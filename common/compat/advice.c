@@ -375,6 +375,32 @@ warn(struct talk *t, struct err *err)
     return warn_dtypes(t, err);
 }
 
+/* That the names fit says nothing of what opening the file does. */
+static enum status
+warn_safety(struct talk *t, const struct inspection *in, struct err *err)
+{
+    if (in->safety == SAFETY_DANGEROUS) {
+        buf_text(&t->text, "The file is dangerous: opening it without weights_only runs code (see "
+                           "its findings).");
+        TRY(say(t, &t->warnings, err));
+    }
+    if (!in->weights_only.applies || in->weights_only.loads || in->container_count == 0)
+        return OK;
+    buf_text(&t->text, "torch.load(weights_only=True), the default since PyTorch 2.6, refuses the "
+                       "file");
+    if (in->weights_only.reason.length > 0) {
+        buf_text(&t->text, ": ");
+        buf_slice(&t->text, in->weights_only.reason);
+    } else if (in->weights_only.need_count > 0) {
+        buf_text(&t->text, " without add_safe_globals for ");
+        buf_slice(&t->text, in->weights_only.needs[0]);
+        if (in->weights_only.need_count > 1)
+            buf_printf(&t->text, " and %zu more", in->weights_only.need_count - 1);
+    }
+    buf_char(&t->text, '.');
+    return say(t, &t->warnings, err);
+}
+
 static void
 count_clause(struct buf *out, size_t count, const char *singular, const char *many)
 {
@@ -450,6 +476,7 @@ advise(const struct question *q, const struct inspection *in, const struct attem
 
     TRY(summarize(&t, err));
     TRY(warn(&t, err));
+    TRY(warn_safety(&t, in, err));
     TRY(advise_remap(&t, err));
     TRY(advise_shapes(&t, err));
     TRY(advise_keys(&t, err));

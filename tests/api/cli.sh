@@ -65,6 +65,8 @@ check 'compat as JSON' 0 '"verdict": *"strict_after_remap"' \
 sed 's/"shape": \[3\]/"shape": [5]/; s/"shape": \[3, 32\]/"shape": [5, 32]/' $demo/manifest.json \
     >"$work/other-head.json"
 check 'compat: another head' 1 'fc' "$ckptd" compat $demo/checkpoint.pth "$work/other-head.json"
+check 'compat warns of a file that runs code' 0 'is dangerous' \
+    "$ckptd" compat tests/cases/torch-zip/evil-beside/input.pt tests/cases/torch-zip/evil-beside/input.pt
 check 'compat: a checkpoint is a manifest' 0 'strict' \
     "$ckptd" compat $demo/checkpoint.pth $demo/checkpoint.pth
 check 'compat writes the remap' 0 'strict_after_remap' \
