@@ -153,6 +153,28 @@ START_TEST(report__a_broken_file_is_unknown)
 }
 END_TEST
 
+START_TEST(report__warns_of_what_opening_the_file_does)
+{
+    struct compat_fixture f = compat_fixture_begin();
+    struct slice need = slice_of("my.Config");
+    struct file file;
+    struct report r;
+
+    make_file(&f, NET(""), NULL, &file);
+    ck_assert_int_eq(report_on(&f, &file, NET(""), &usual, &r), OK);
+    ck_assert_uint_eq(r.warnings.count, 0);
+    file.inspection.safety = SAFETY_DANGEROUS;
+    file.inspection.weights_only =
+        (struct weights_only){.applies = true, .needs = &need, .need_count = 1};
+    ck_assert_int_eq(report_on(&f, &file, NET(""), &usual, &r), OK);
+    ck_assert_int_eq(r.verdict, VERDICT_STRICT);
+    ck_assert_uint_eq(r.warnings.count, 2);
+    ck_assert_ptr_nonnull(strstr(r.warnings.texts[0].at, "dangerous"));
+    ck_assert_ptr_nonnull(strstr(r.warnings.texts[1].at, "my.Config"));
+    compat_fixture_done(&f);
+}
+END_TEST
+
 /* A series whose lengths differ is said in words, both ways. */
 START_TEST(report__says_why_a_depth_contradicts)
 {
@@ -345,6 +367,7 @@ SUITE(report)
         TEST(report__unwraps_as_part_of_the_remap),
         TEST(report__lightning_opens_state_dict_by_itself),
         TEST(report__opens_the_container_that_is_asked_for), TEST(report__a_broken_file_is_unknown),
+        TEST(report__warns_of_what_opening_the_file_does),
         TEST(report__says_why_a_depth_contradicts),
         TEST(report__allowances_do_not_lower_the_verdict_and_are_listed),
         LOOP(report__casts_count_as_the_policy_says, casts),
