@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -104,6 +105,8 @@ START_TEST(protocol__a_child_ends_when_nobody_listens)
     size_t length;
     pid_t pid;
 
+    if (getenv("CKPTD_VALGRIND") != NULL)
+        return; /* memcheck 3.19 does not know pidfd_send_signal(2) */
     make_pair(zygote);
     make_pair(job);
     pid = spawn_zygote(zygote[1]);
