@@ -29,29 +29,29 @@ build        0  core   600  build dev
 unit         1  core   180  tests dev unit
 corpus       1  core   120  tests dev fuzz
 http         1  core   240  tests dev api
-lint         2  core   180  tests dev lint
-cli          2  core   120  sh tests/api/cli.sh build/dev/ckptd
-api          2  core   300  system_python tests/api/run.py --daemon build/dev/ckptd
 asan-build   1  all    600  build asan
 asan         1  all    400  tests asan 'unit|fuzz|api'
 asan-cli     1  all    120  sh tests/api/cli.sh build/asan/ckptd
 asan-api     1  all    600  system_python tests/api/run.py --daemon build/asan/ckptd
+tsan-build   1  all    600  build tsan
+tsan         1  all    400  tests tsan 'unit|api'
+tsan-api     1  all    600  system_python tests/api/run.py --daemon build/tsan/ckptd
+tidy         1  all    900  tidy_sources
+fuzz-build   1  all    600  build fuzz
+fuzz         1  all    900  search_inputs
+quickstart   1  all    300  quickstart_demo
+lint         2  core   180  tests dev lint
+cli          2  core   120  sh tests/api/cli.sh build/dev/ckptd
+api          2  core   300  system_python tests/api/run.py --daemon build/dev/ckptd
 kill         2  all    300  sh tests/fault/kill.sh build/dev/tests/fault/kill_driver 50
 sync         2  all    300  sh tests/fault/sync.sh build/dev/tests/fault/kill_driver "$PWD/build/dev/tests/fault/libsync_fails.so" 40
 valgrind     2  all    900  valgrind_units
 cppcheck     2  all    300  cppcheck_sources
-tsan-build   2  all    600  build tsan
-tsan         2  all    400  tests tsan 'unit|api'
-tsan-api     2  all    600  system_python tests/api/run.py --daemon build/tsan/ckptd
-tidy         1  all    900  tidy_sources
-fuzz-build   1  all    600  build fuzz
-fuzz         1  all    900  search_inputs
 venv         2  all    900  python_venv
 weights-only 2  all    300  weights_only_answers
 tables       2  all     60  "$CKPTD_PYTHON" tests/interop/check_tables.py
 inspect      2  all    300  files_of_pytorch
 pairs        2  all    900  pairs_with_pytorch
-quickstart   1  all    300  quickstart_demo
 remaps       2  all    120  remaps_in_pytorch
 client       2  all    120  "$CKPTD_PYTHON" tests/interop/check_client.py
 contract     2  all    300  lint_contract
@@ -160,7 +160,7 @@ tidy_sources() {
 search_inputs() {
     case $CKPTD_LEVEL in
     deep) CKPTD_FUZZ_SECONDS=600 ;;
-    *) CKPTD_FUZZ_SECONDS=12 ;;
+    *) CKPTD_FUZZ_SECONDS=8 ;;
     esac
     export CKPTD_FUZZ_SECONDS
     ctest --preset fuzz -L '^fuzz$' --no-tests=error --output-on-failure
