@@ -448,12 +448,14 @@ check_member(struct reading *r, struct zip_member *m, struct err *err)
     return read_local(r, m, err);
 }
 
-/* Small members lie side by side: read their headers at once. Returns the first member behind. */
-static size_t
-look_ahead(struct reading *r, size_t first)
+/* Small members lie side by side: read their headers at once. ret_behind is the first member behind
+ * them. Only this one read is long: headers that lead elsewhere do not each fetch so much. */
+static enum status
+read_ahead(struct reading *r, size_t first, size_t *ret_behind, struct err *err)
 {
     const struct zip_member *m = r->d.members;
-    uint64_t start = m[first].local_offset, last = start;
+    uint64_t size = r->source->size_bytes, start = m[first].local_offset, last = start, length;
+    const uint8_t *bytes;
     size_t i = first + 1;
 
     for (; i < r->d.count; i++) {
@@ -463,8 +465,13 @@ look_ahead(struct reading *r, size_t first)
             break;
         last = at;
     }
-    r->window.ahead = (size_t)(last - start) + LOCAL_AHEAD;
-    return i;
+    *ret_behind = i;
+    r->window.ahead = LOCAL_AHEAD;
+    if (start >= size)
+        return OK; /* which read_local tells */
+    length = last - start + LOCAL_AHEAD;
+    return window_at(&r->window, start, (size_t)(length < size - start ? length : size - start),
+                     &bytes, err);
 }
 
 enum status
@@ -491,7 +498,7 @@ zip_directory_read(const struct source *source, const struct limits *limits, str
 
     for (size_t i = 0, known = 0; i < r.d.count; i++) {
         if (i >= known)
-            known = look_ahead(&r, i);
+            TRY(read_ahead(&r, i, &known, err));
         TRY(check_member(&r, &r.d.members[i], err));
     }
     TRY(zip_audit(&r.d, limits, in, err));

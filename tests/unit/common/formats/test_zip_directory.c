@@ -369,6 +369,76 @@ START_TEST(zip_directory__reads_zip64_whatever_the_weights_weigh)
 }
 END_TEST
 
+/* How much is read of bytes that are there. */
+struct counted {
+    struct slice bytes;
+    uint64_t bytes_read;
+};
+
+static enum status
+read_counted(void *context, uint64_t offset, void *buffer, size_t n, struct err *err)
+{
+    struct counted *c = context;
+
+    (void)err;
+    c->bytes_read += n;
+    memcpy(buffer, c->bytes.at + offset, n);
+    return OK;
+}
+
+enum { LEADERS = 15, FOLLOWERS = 1000, LEADER_STEP = 4000, SHARED_BYTES = 200000 };
+
+/* Headers that lie close are read at once, but a thousand members of one header that points far away
+ * must not fetch that much a thousand times. */
+START_TEST(zip_directory__reads_little_however_headers_lead_about)
+{
+    CLEANUP(buf_done) struct buf file = buf_with_cap(1 << 20);
+    CLEANUP(inspection_done) struct inspection in = {.arena = arena_with_cap(1 << 20)};
+    struct limits limits = limits_default();
+    struct counted counted = {.bytes_read = 0};
+    struct zip_directory d;
+    struct err err = {0};
+    size_t directory_at;
+
+    for (size_t i = 0; i < SHARED_BYTES; i++)
+        buf_char(&file, 0);
+    for (size_t i = 0; i <= LEADERS; i++) {
+        char *header = file.bytes + i * LEADER_STEP;
+
+        memcpy(header, "PK\3\4", 4);
+        if (i == LEADERS)
+            memcpy(header + 28, "\xff\xff", 2); /* the extra field's length */
+    }
+    directory_at = file.length;
+    for (size_t i = 0; i < LEADERS + FOLLOWERS; i++) {
+        buf_add(&file, "PK\1\2", 4);
+        for (int k = 0; k < 8; k++)
+            made_le16(&file, 0);
+        buf_le32(&file, 16); /* stored, and in all */
+        buf_le32(&file, 16);
+        made_le16(&file, 6);
+        for (int k = 0; k < 6; k++)
+            made_le16(&file, 0);
+        buf_le32(&file, (uint32_t)((i < LEADERS ? i : LEADERS) * LEADER_STEP));
+        buf_printf(&file, "m/%04zu", i);
+    }
+    buf_add(&file, "PK\5\6\0\0\0\0", 8);
+    made_le16(&file, LEADERS + FOLLOWERS);
+    made_le16(&file, LEADERS + FOLLOWERS);
+    buf_le32(&file, (uint32_t)(file.length - 12 - directory_at));
+    buf_le32(&file, (uint32_t)directory_at);
+    made_le16(&file, 0);
+    counted.bytes = buf_slice_of(&file);
+
+    struct source source = {file.length, read_counted, &counted};
+
+    ck_assert_msg(zip_directory_read(&source, &limits, &in, &d, &err) == OK, "%s", err.text);
+    ck_assert_uint_eq(d.count, LEADERS + FOLLOWERS);
+    ck_assert_uint_eq(d.members[d.count - 1].data_offset, LEADERS * LEADER_STEP + 30 + 65535);
+    ck_assert_uint_le(counted.bytes_read, 2 << 20);
+}
+END_TEST
+
 SUITE(zip_directory)
 {
     return suite_with("zip_directory", TEST(zip_directory__tells_where_each_member_lies),
@@ -377,5 +447,6 @@ SUITE(zip_directory)
                       LOOP(zip_directory__refuses_a_directory_that_is_not_there, refused),
                       TEST(zip_directory__marks_both_of_two_that_readers_would_mix_up),
                       TEST(zip_directory__keeps_the_limit_of_members),
-                      TEST(zip_directory__reads_zip64_whatever_the_weights_weigh));
+                      TEST(zip_directory__reads_zip64_whatever_the_weights_weigh),
+                      TEST(zip_directory__reads_little_however_headers_lead_about));
 }
