@@ -9,7 +9,7 @@
 struct writer;
 
 /* Takes the connection over, on any outcome. directory holds the ballast. */
-enum status writer_start(struct db *given, const char *directory, uint64_t ballast_bytes,
+enum status writer_start(struct db *db, const char *directory, uint64_t ballast_bytes,
                          struct writer **ret_writer, struct err *err) MUST_CHECK;
 void writer_free(struct writer *w); /* NULL is fine */
 
