@@ -24,7 +24,7 @@ is_one_of(char c, const char *set)
 static enum status
 check_characters(const char *what, struct slice name, const char *others, struct err *err)
 {
-    FAIL_IF(!is_alphanumeric(name.at[0]), err, BAD_NAME, 0,
+    FAIL_IF(name.at == NULL || !is_alphanumeric(name.at[0]), err, BAD_NAME, 0,
             "the %s \"%.*s\" does not begin with a letter or a digit", what, SLICE_PRINT(name));
     for (size_t i = 1; i < name.length; i++)
         FAIL_IF(!is_alphanumeric(name.at[i]) && !is_one_of(name.at[i], others), err, BAD_NAME, i,
@@ -77,7 +77,7 @@ is_serial(struct slice text, uint64_t *ret_serial)
 enum status
 ref_check_label(struct slice label, struct err *err)
 {
-    bool is_number = label.length > 1 && label.at[0] == 'v';
+    bool is_number = label.at != NULL && label.length > 1 && label.at[0] == 'v';
 
     TRY(check_length("label", label, REF_LABEL_MAX, err));
     TRY(check_characters("label", label, "._=+-", err));
