@@ -1,6 +1,7 @@
 #include "common/formats/format.h"
 
 #include "common/base/attr.h"
+#include "common/formats/zip_directory.h"
 
 /* What a file that is no readable checkpoint seems to be: bytes at an offset, and what to say. */
 static const struct {
@@ -49,8 +50,6 @@ static const struct {
      ERR_UNRECOGNIZED, "a program"},
     {AT(0, "{"), ERR_UNRECOGNIZED, "a JSON text"},
     {AT(0, "PK\x05\x06"), ERR_UNRECOGNIZED, "an empty zip archive"},
-    {AT(0, "PK\x03\x04"), ERR_UNRECOGNIZED,
-     "a zip archive, but not one that torch.save or another known writer made"},
 #undef AT
 };
 
@@ -69,9 +68,32 @@ refuse(const uint8_t *head, size_t length, const struct source *source, struct e
     FAIL(err, UNRECOGNIZED, 0, "it begins like no checkpoint format that is known here");
 }
 
+static enum status
+read_zip(const struct source *source, const struct fileset *files, const struct limits *limits,
+         struct inspection *in, struct err *err)
+{
+    const struct format *best = NULL;
+    struct zip_directory directory;
+    unsigned surest = 0;
+
+    TRY(zip_directory_read(source, limits, in, &directory, err));
+    for (const struct format *const *f = format_table; *f != NULL; f++) {
+        unsigned bits = (*f)->probe_zip == NULL ? 0 : (*f)->probe_zip(&directory);
+
+        if (bits > surest) {
+            surest = bits;
+            best = *f;
+        }
+    }
+    FAIL_IF(best == NULL, err, UNRECOGNIZED, 0,
+            "it is a zip archive, but not one that torch.save or another known writer made");
+    in->format = slice_of(best->name);
+    return best->read_zip(&directory, files, limits, in, err);
+}
+
 enum status
-format_read(const struct fileset *files, const struct limits *limits, struct inspection *ret,
-            struct err *err)
+format_read_file(const struct fileset *files, const struct limits *limits, struct inspection *in,
+                 struct err *err)
 {
     uint8_t head[FORMAT_HEAD_BYTES];
     const struct format *best = NULL;
@@ -79,14 +101,13 @@ format_read(const struct fileset *files, const struct limits *limits, struct ins
     struct source source;
     size_t length;
 
-    *ret = (struct inspection){.arena = arena_with_cap(limits->arena_bytes),
-                               .default_container = SIZE_MAX};
-    FAIL_IF(files->count == 0, err, UNRECOGNIZED, 0, "there is no file");
     TRY(files->open(files->context, 0, &source, err));
     length = source.size_bytes < sizeof head ? (size_t)source.size_bytes : sizeof head;
     TRY(source_read(&source, 0, head, length, err));
+    if (length >= 4 && memcmp(head, "PK\3\4", 4) == 0)
+        return read_zip(&source, files, limits, in, err);
     for (const struct format *const *f = format_table; *f != NULL; f++) {
-        unsigned bits = (*f)->probe(head, length, &source);
+        unsigned bits = (*f)->probe == NULL ? 0 : (*f)->probe(head, length, &source);
 
         if (bits > surest) {
             surest = bits;
@@ -95,6 +116,16 @@ format_read(const struct fileset *files, const struct limits *limits, struct ins
     }
     if (best == NULL)
         return refuse(head, length, &source, err);
-    ret->format = slice_of(best->name);
-    return best->read(files, limits, ret, err);
+    in->format = slice_of(best->name);
+    return best->read(files, limits, in, err);
+}
+
+enum status
+format_read(const struct fileset *files, const struct limits *limits, struct inspection *ret,
+            struct err *err)
+{
+    *ret = (struct inspection){.arena = arena_with_cap(limits->arena_bytes),
+                               .default_container = SIZE_MAX};
+    FAIL_IF(files->count == 0, err, UNRECOGNIZED, 0, "there is no file");
+    return format_read_file(files, limits, ret, err);
 }

@@ -74,6 +74,32 @@ source_of_bytes(const struct slice *bytes)
         .size_bytes = bytes->length, .read_at = read_bytes, .context = context.out};
 }
 
+static enum status
+read_part(void *context, uint64_t offset, void *buffer, size_t n, struct err *err)
+{
+    const struct source_part *part = context;
+
+    return source_read(part->whole, part->offset + offset, buffer, n, err);
+}
+
+enum status
+source_of_part(const struct source_part *part, struct source *ret_source, struct err *err)
+{
+    union {
+        const struct source_part *in;
+        void *out;
+    } context = {.in = part};
+
+    FAIL_IF(part->offset > part->whole->size_bytes ||
+                part->size_bytes > part->whole->size_bytes - part->offset,
+            err, TRUNCATED, part->whole->size_bytes,
+            "a part of the file, %llu bytes at %llu, reaches past its end",
+            (unsigned long long)part->size_bytes, (unsigned long long)part->offset);
+    *ret_source = (struct source){
+        .size_bytes = part->size_bytes, .read_at = read_part, .context = context.out};
+    return OK;
+}
+
 static struct slice
 no_path(void *context, size_t i)
 {

@@ -27,6 +27,18 @@ enum status source_of_fd(const int *fd, struct source *ret_source, struct err *e
 /* Over bytes in memory, which must outlive the source. */
 struct source source_of_bytes(const struct slice *bytes);
 
+/* A run of another source's bytes, as a source: a member of an archive that is a file itself. The part
+ * and the whole must outlive what source_of_part gives. */
+struct source_part {
+    const struct source *whole;
+    uint64_t offset;
+    uint64_t size_bytes;
+};
+
+/* ERR_TRUNCATED where the run does not lie in the whole. */
+enum status source_of_part(const struct source_part *part, struct source *ret_source,
+                           struct err *err) MUST_CHECK;
+
 /* The files of one version: their paths are the version's, never the file system's. */
 struct fileset {
     size_t count;

@@ -4,10 +4,15 @@ static const struct {
     const char *name;
     unsigned bits;
     enum dtype_kind kind;
+    unsigned block;
+    unsigned block_bytes;
 } table[DTYPE_COUNT] = {
-#define DTYPE(code, name, bits, kind) [DTYPE_##code] = {name, bits, DTYPE_KIND_##kind},
+#define DTYPE(code, name, bits, kind) [DTYPE_##code] = {name, bits, DTYPE_KIND_##kind, 1, 0},
+#define DTYPE_BLOCK(code, name, elements, octets) \
+    [DTYPE_##code] = {name, 0, DTYPE_KIND_QUANTIZED, elements, octets},
 #include "common/structure/dtype_table.h"
 #undef DTYPE
+#undef DTYPE_BLOCK
 };
 
 const char *
@@ -20,6 +25,18 @@ unsigned
 dtype_bits(enum dtype dtype)
 {
     return table[dtype].bits;
+}
+
+unsigned
+dtype_block(enum dtype dtype)
+{
+    return table[dtype].block;
+}
+
+unsigned
+dtype_block_bytes(enum dtype dtype)
+{
+    return table[dtype].block_bytes;
 }
 
 enum dtype_kind

@@ -8,9 +8,11 @@
 #include "common/base/slice.h"
 
 enum dtype {
-#define DTYPE(code, name, bits, kind) DTYPE_##code,
+#define DTYPE(code, name, bits, kind)             DTYPE_##code,
+#define DTYPE_BLOCK(code, name, elements, octets) DTYPE_##code,
 #include "common/structure/dtype_table.h"
 #undef DTYPE
+#undef DTYPE_BLOCK
     DTYPE_COUNT
 };
 
@@ -25,8 +27,13 @@ enum dtype_kind {
 };
 
 const char *dtype_name(enum dtype dtype);
-unsigned dtype_bits(enum dtype dtype);
+unsigned dtype_bits(enum dtype dtype); /* of one element; 0 where it has no size of its own */
 enum dtype_kind dtype_kind(enum dtype dtype);
+
+/* Elements that are stored together as one block, and the block's bytes: 1 and 0 for all but ggml's
+ * block types, whose dtype_bits are 0. */
+unsigned dtype_block(enum dtype dtype);
+unsigned dtype_block_bytes(enum dtype dtype);
 
 /* By its name; DTYPE_UNKNOWN where there is no such dtype. A "torch." before it is taken too. */
 enum dtype dtype_find(struct slice name);

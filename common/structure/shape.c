@@ -31,8 +31,11 @@ shape_elements(struct shape s, uint64_t *ret_elements)
 bool
 shape_bytes(uint64_t elements, enum dtype dtype, uint64_t *ret_bytes)
 {
-    uint64_t bits;
+    uint64_t bits, block = dtype_block(dtype);
 
+    if (block > 1)
+        return num_mul(elements / block + (elements % block != 0), dtype_block_bytes(dtype),
+                       ret_bytes);
     if (!num_mul(elements, dtype_bits(dtype), &bits) || !num_add(bits, 7, &bits))
         return false;
     *ret_bytes = bits / 8;

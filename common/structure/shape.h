@@ -20,7 +20,7 @@ bool shape_equal(struct shape a, struct shape b);
 /* Product of the dims, 1 for a scalar; false on overflow past 2^63-1, PyTorch's own bound. */
 bool shape_elements(struct shape s, uint64_t *ret_elements);
 
-/* Bytes of that many packed elements, rounded up; false on overflow. */
+/* Bytes of that many packed elements, rounded up to whole bytes or blocks; false on overflow. */
 bool shape_bytes(uint64_t elements, enum dtype dtype, uint64_t *ret_bytes);
 
 /* Append "[64, 3, 7, 7]". */

@@ -100,8 +100,8 @@ tensor_range(const struct tensor *t, const struct place *p, uint64_t *ret_offset
             "%.*s is a strided view: its elements do not lie in one run", SLICE_PRINT(t->name));
     FAIL_IF(p->is_big_endian, err, NOT_IMPLEMENTED, 0, "%.*s is big-endian in the file",
             SLICE_PRINT(t->name));
-    FAIL_IF(dtype_bits(t->dtype) % 8 != 0, err, NOT_IMPLEMENTED, 0,
-            "%.*s has elements of less than a byte", SLICE_PRINT(t->name));
+    FAIL_IF(dtype_bits(t->dtype) % 8 != 0 || (dtype_bits(t->dtype) == 0 && p->first_element > 0),
+            err, NOT_IMPLEMENTED, 0, "%.*s has elements of less than a byte", SLICE_PRINT(t->name));
     FAIL_IF(!num_mul(p->first_element, dtype_bits(t->dtype) / 8, &first) ||
                 !num_add(p->offset, first, ret_offset),
             err, MALFORMED, 0, "the place of %.*s overflows", SLICE_PRINT(t->name));

@@ -102,7 +102,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     source = source_of_bytes(&bytes);
     files = fileset_of_source(&source);
-    if (format_torch_zip.read(&files, &limits, &in, NULL) != OK)
+    if (format_read_file(&files, &limits, &in, NULL) != OK)
         return 0;
     check_json(&in, &limits);
     check_record(&in, &limits);

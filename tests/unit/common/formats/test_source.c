@@ -82,11 +82,28 @@ START_TEST(source__makes_a_set_of_one_file)
 }
 END_TEST
 
+START_TEST(source__lends_a_part_of_another)
+{
+    struct slice bytes = slice_of("0123456789");
+    struct source whole = source_of_bytes(&bytes), part;
+    struct source_part inside = {&whole, 3, 4}, outside = {&whole, 8, 3}, beyond = {&whole, 11, 0};
+    char four[5] = "";
+
+    ck_assert_int_eq(source_of_part(&inside, &part, NULL), OK);
+    ck_assert_uint_eq(part.size_bytes, 4);
+    ck_assert_int_eq(source_read(&part, 0, four, 4, NULL), OK);
+    ck_assert_str_eq(four, "3456");
+    ck_assert_int_eq(source_read(&part, 1, four, 4, NULL), ERR_TRUNCATED);
+    ck_assert_int_eq(source_of_part(&outside, &part, NULL), ERR_TRUNCATED);
+    ck_assert_int_eq(source_of_part(&beyond, &part, NULL), ERR_TRUNCATED);
+}
+END_TEST
+
 SUITE(source)
 {
     return suite_with("source", TEST(source__reads_from_memory_within_its_bounds),
                       TEST(source__reads_from_a_descriptor_without_moving_it),
                       TEST(source__says_that_a_file_shrank),
                       TEST(source__refuses_what_is_no_regular_file),
-                      TEST(source__makes_a_set_of_one_file));
+                      TEST(source__makes_a_set_of_one_file), TEST(source__lends_a_part_of_another));
 }

@@ -50,6 +50,19 @@ START_TEST(dtype__codes_stay)
     ck_assert_int_eq(DTYPE_FLOAT32, 12);
     ck_assert_int_eq(DTYPE_QINT8, 25);
     ck_assert_int_eq(DTYPE_INT7, 48);
+    ck_assert_int_eq(DTYPE_STRING, 54);
+    ck_assert_int_eq(DTYPE_GGML_Q4_0, 55);
+}
+END_TEST
+
+START_TEST(dtype__a_block_type_has_no_bits_of_its_own)
+{
+    enum dtype d = dtype_find(slice_of("ggml_q6_k"));
+
+    ck_assert_uint_eq(dtype_bits(d), 0);
+    ck_assert_uint_eq(dtype_block(d), 256);
+    ck_assert_uint_eq(dtype_block_bytes(d), 210);
+    ck_assert_uint_eq(dtype_block(DTYPE_FLOAT32), 1);
 }
 END_TEST
 
@@ -57,5 +70,5 @@ SUITE(dtype)
 {
     return suite_with("dtype", TEST(dtype__finds_each_by_its_name),
                       LOOP(dtype__knows_size_and_kind, known), LOOP(dtype__does_not_guess, strange),
-                      TEST(dtype__codes_stay));
+                      TEST(dtype__codes_stay), TEST(dtype__a_block_type_has_no_bits_of_its_own));
 }

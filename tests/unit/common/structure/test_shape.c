@@ -47,6 +47,10 @@ static const struct {
     {9, DTYPE_UNKNOWN, true, 0},
     {UINT64_MAX, DTYPE_UINT8, false, 0},
     {(uint64_t)1 << 58, DTYPE_COMPLEX128, false, 0},
+    {3, DTYPE_INT4X2, true, 2},
+    {64, DTYPE_GGML_Q4_0, true, 36},
+    {65, DTYPE_GGML_Q4_0, true, 54},
+    {UINT64_MAX, DTYPE_GGML_Q5_0, true, ((uint64_t)1 << 59) * 22},
     {((uint64_t)1 << 57) - 1, DTYPE_COMPLEX128, true, (((uint64_t)1 << 57) - 1) * 16},
 };
 
