@@ -5,6 +5,7 @@
 #include "common/base/attr.h"
 #include "common/base/json_writer.h"
 #include "common/base/utf8.h"
+#include "common/formats/torch_framework.h"
 #include "common/formats/torch_kind.h"
 #include "common/formats/torch_tensor.h"
 #include "common/formats/torch_value.h"
@@ -438,6 +439,33 @@ is_scheduler(struct slice key)
     return false;
 }
 
+/* Generators' states, so that training can go on as it would have. */
+static bool
+is_random_state(struct slice key)
+{
+    static const char *const names[] = {"rng",
+                                        "rng_state",
+                                        "rng_states",
+                                        "random_state",
+                                        "random_states",
+                                        "random_rng_state",
+                                        "np_rng_state",
+                                        "numpy_rng_state",
+                                        "torch_rng_state",
+                                        "cuda_rng_state",
+                                        "cuda_rng_state_all",
+                                        "rng_tracker_states",
+                                        "numpy_random_seed",
+                                        "torch_manual_seed",
+                                        "torch_cuda_manual_seed"};
+
+    for (size_t i = 0; i < ARRAY_LENGTH(names); i++) {
+        if (slice_is(key, names[i]))
+            return true;
+    }
+    return false;
+}
+
 static bool
 is_optimizer(struct slice key, struct pickle_value v, size_t *steps_left)
 {
@@ -453,6 +481,7 @@ struct gathering {
     size_t steps_left;
     bool has_optimizer;
     bool has_scheduler;
+    bool has_random_state;
 };
 
 /* The object's own last keys need some room; an escape takes up to six bytes for one. */
@@ -499,8 +528,15 @@ add_devices(const struct torch_reader *r, struct json_writer *json)
 static bool
 is_ours(struct slice key)
 {
-    return slice_is(key, "has_optimizer") || slice_is(key, "has_scheduler") ||
-           slice_is(key, "devices");
+    static const char *const names[] = {"has_optimizer", "has_scheduler", "has_random_state",
+                                        "framework",     "parallel",      "compiled",
+                                        "devices"};
+
+    for (size_t i = 0; i < ARRAY_LENGTH(names); i++) {
+        if (slice_is(key, names[i]))
+            return true;
+    }
+    return false;
 }
 
 static enum status
@@ -513,8 +549,42 @@ add_pair(struct gathering *g, const struct pickle_pair *pair, struct err *err)
         return OK;
     g->has_optimizer = g->has_optimizer || is_optimizer(key, pair->value, &g->steps_left);
     g->has_scheduler = g->has_scheduler || is_scheduler(key);
+    g->has_random_state = g->has_random_state || is_random_state(key);
     if (is_plain(pair->value) || is_described(key))
         return add_value(g, key, pair->value, err);
+    return OK;
+}
+
+/* A file that is one part of a run's state: what it is shows at the top itself. */
+static void
+recognise_top(struct gathering *g, struct pickle_value root)
+{
+    if (!spend(&g->steps_left, root) || !pickle_is_mapping(root))
+        return;
+    if (pickle_get(root, "param_groups") != NULL && pickle_get(root, "state") != NULL)
+        g->has_optimizer = true;
+    if (pickle_get(root, "last_epoch") != NULL &&
+        (pickle_get(root, "_last_lr") != NULL || pickle_get(root, "base_lrs") != NULL))
+        g->has_scheduler = true;
+    if (pickle_get(root, "python") != NULL && pickle_get(root, "numpy") != NULL &&
+        pickle_get(root, "cpu") != NULL)
+        g->has_random_state = true;
+}
+
+/* The top's keys, or an object's attributes (training_args.bin). */
+static enum status
+find_pairs(struct torch_reader *r, struct pickle_value root, struct pickle_pairs *ret_pairs,
+           struct err *err)
+{
+    const struct pickle_value *state = pickle_state(root);
+    struct torch_module module;
+    bool is_mapping = false;
+
+    TRY(torch_value_pairs(root, r->scratch, &is_mapping, ret_pairs, err));
+    if (!is_mapping && state != NULL && !torch_value_module(root, &module))
+        TRY(torch_value_pairs(*state, r->scratch, &is_mapping, ret_pairs, err));
+    if (!is_mapping)
+        *ret_pairs = (struct pickle_pairs){0};
     return OK;
 }
 
@@ -525,16 +595,19 @@ torch_metadata_read(struct torch_reader *r, struct pickle_value root, struct err
     struct gathering g = {
         .r = r, .out = &out, .json = json_writer_to(&out, 0), .steps_left = STEPS_MAX};
     struct pickle_pairs pairs = {0};
-    bool is_mapping = false;
 
-    TRY(torch_value_pairs(root, r->scratch, &is_mapping, &pairs, err));
+    TRY(find_pairs(r, root, &pairs, err));
     jw_object(&g.json);
-    for (size_t i = 0; is_mapping && i < pairs.count; i++)
+    for (size_t i = 0; i < pairs.count; i++)
         TRY(add_pair(&g, &pairs.at[i], err));
+    recognise_top(&g, root);
+    torch_framework_tell(r->in, root, &g.steps_left, &g.json);
     if (g.has_optimizer)
         jw_pair_bool(&g.json, "has_optimizer", true);
     if (g.has_scheduler)
         jw_pair_bool(&g.json, "has_scheduler", true);
+    if (g.has_random_state)
+        jw_pair_bool(&g.json, "has_random_state", true);
     add_devices(r, &g.json);
     jw_object_end(&g.json);
     TRY(buf_check(&out, err));
