@@ -4,12 +4,14 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "common/base/mem.h"
 
 enum {
     FIRST_BLOCK_BYTES = 4096,
     BLOCK_BYTES_MAX = 1 << 20, /* blocks double up to this; a larger object gets its own */
+    ALIGNMENT = 8,             /* of what is handed out: there are no long doubles here */
 };
 
 /* In builds with a sanitizer each object gets a block of just its size, so that a step past its end
@@ -21,7 +23,7 @@ enum {
 struct arena_block {
     struct arena_block *previous;
     size_t bytes;
-    alignas(max_align_t) char data[];
+    alignas(ALIGNMENT) char data[];
 };
 
 struct arena
@@ -75,9 +77,9 @@ arena_alloc(struct arena *a, size_t count, size_t size)
     a->is_capped = true;
     if (__builtin_mul_overflow(count, size, &asked) || asked > SIZE_MAX / 2)
         return NULL;
-    bytes = (asked + alignof(max_align_t) - 1) & ~(alignof(max_align_t) - 1);
+    bytes = (asked + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
     if (bytes == 0)
-        bytes = alignof(max_align_t);
+        bytes = ALIGNMENT;
     if (bytes > a->cap_bytes || a->used_bytes > a->cap_bytes - bytes)
         return NULL;
     a->is_capped = false;
@@ -89,6 +91,48 @@ arena_alloc(struct arena *a, size_t count, size_t size)
     a->left -= taken;
     a->used_bytes += bytes;
     return object;
+}
+
+void
+arena_drop(struct arena *a, const void *object, size_t bytes)
+{
+    struct arena_block **at = &a->last, *block;
+
+    if (bytes <= BLOCK_BYTES_MAX)
+        return;
+    while (*at != NULL && (*at)->data != object)
+        at = &(*at)->previous;
+    block = *at;
+    if (block == NULL || block == a->last) /* the last block is being filled still */
+        return;
+    *at = block->previous;
+    a->used_bytes -= block->bytes;
+    mem_free(block);
+}
+
+struct arena_mark
+arena_mark(const struct arena *a)
+{
+    return (struct arena_mark){
+        .last = a->last, .at = a->at, .left = a->left, .used_bytes = a->used_bytes};
+}
+
+void
+arena_rewind(struct arena *a, struct arena_mark mark)
+{
+    size_t handed_out = a->last == mark.last ? mark.left - a->left : mark.left;
+
+    while (a->last != mark.last) {
+        struct arena_block *previous = a->last->previous;
+
+        mem_free(a->last);
+        a->last = previous;
+    }
+    if (handed_out > 0)
+        memset(mark.at, 0, handed_out); /* what is handed out next must be zeroed again */
+    a->at = mark.at;
+    a->left = mark.left;
+    a->used_bytes = mark.used_bytes;
 }
 
 enum status

@@ -2,6 +2,9 @@
 
 #include <stdlib.h>
 
+#include "common/base/attr.h"
+#include "common/base/mem.h"
+
 void
 builder_begin(struct builder *b, struct inspection *in, const struct limits *limits)
 {
@@ -131,16 +134,27 @@ sort_tensors(struct builder *b, struct err *err)
 
 /* ---- the three parts ---- */
 
+/* The last part to be made: the rows shrink to what it needs of them, so that a hundred thousand tensors
+ * are never held twice over. */
 static enum status
 make_structure(struct builder *b, struct container *c, struct err *err)
 {
-    struct tensor *tensors = arena_alloc(&b->in->arena, b->tensors.count, sizeof *tensors);
+    size_t count = b->tensors.count;
+    struct tensor *tensors, *rows = b->tensors.items;
 
+    for (size_t i = 0; i < count; i++)
+        rows[i] = VEC_AT(&b->tensors, struct built_tensor, i).tensor;
+    rows = mem_resize(rows, count, sizeof *rows);
+    if (rows != NULL) {
+        b->tensors.items = rows;
+        b->tensors.capacity = count * sizeof *rows / sizeof(struct built_tensor);
+    }
+    tensors = arena_alloc(&b->in->arena, count, sizeof *tensors);
     if (tensors == NULL)
         return arena_fail(&b->in->arena, err);
-    for (size_t i = 0; i < b->tensors.count; i++)
-        tensors[i] = VEC_AT(&b->tensors, struct built_tensor, i).tensor;
-    c->structure = (struct structure){.tensors = tensors, .count = b->tensors.count};
+    if (count > 0)
+        memcpy(tensors, b->tensors.items, count * sizeof *tensors);
+    c->structure = (struct structure){.tensors = tensors, .count = count};
     return OK;
 }
 
@@ -203,10 +217,11 @@ static enum status
 make_order(struct builder *b, struct container *c, struct err *err)
 {
     size_t count = b->tensors.count;
-    struct ranked *ranks = arena_alloc(&b->in->arena, count, sizeof *ranks);
+    CLEANUP(mem_free_at) struct ranked *ranks = mem_new(count, sizeof *ranks);
     uint32_t *order = arena_alloc(&b->in->arena, count, sizeof *order);
 
-    if (ranks == NULL || order == NULL)
+    FAIL_IF(ranks == NULL, err, NO_MEMORY, 0, "out of memory");
+    if (order == NULL)
         return arena_fail(&b->in->arena, err);
     for (size_t i = 0; i < count; i++)
         ranks[i] = (struct ranked){VEC_AT(&b->tensors, struct built_tensor, i).order, (uint32_t)i};
@@ -280,12 +295,11 @@ static enum status
 make_aliases(struct builder *b, struct container *c, struct err *err)
 {
     struct arena *arena = &b->in->arena;
-    struct shared *shared = arena_alloc(arena, b->tensors.count, sizeof *shared);
+    CLEANUP(mem_free_at) struct shared *shared = mem_new(b->tensors.count, sizeof *shared);
     size_t count = 0, groups = 0;
     struct alias_group *list;
 
-    if (shared == NULL)
-        return arena_fail(arena, err);
+    FAIL_IF(shared == NULL, err, NO_MEMORY, 0, "out of memory");
     for (size_t i = 0; i < b->tensors.count; i++) {
         uint64_t storage = VEC_AT(&b->tensors, struct built_tensor, i).storage;
 
@@ -386,13 +400,13 @@ builder_finish(struct builder *b, struct slice path, enum container_kind kind, s
     TRY(add_container(b, &c, err));
     c->path = path;
     c->kind = kind;
-    TRY(make_structure(b, c, err));
-    TRY(make_placement(b, c, err));
     TRY(make_layouts(b, c, err));
     TRY(make_order(b, c, err));
     TRY(make_aliases(b, c, err));
     TRY(make_entries(b, c, err));
     TRY(make_versions(b, c, err));
+    TRY(make_placement(b, c, err));
+    TRY(make_structure(b, c, err));
     b->in->container_count++;
     b->tensors.count = b->entries.count = b->versions.count = 0;
     b->has_metadata = false;

@@ -12,6 +12,7 @@
 #include "common/base/num.h"
 #include "common/formats/pickle_globals.h"
 #include "common/formats/pickle_machine.h"
+#include "common/formats/pickle_tensor.h"
 
 enum {
     OPCODES = 256,
@@ -41,6 +42,7 @@ machine_done(struct machine *m)
     mem_free(m->marks);
     mem_free(m->names);
     pickle_memo_done(&m->memo);
+    pickle_live_done(&m->live);
 }
 
 void
@@ -101,6 +103,7 @@ pickle_new(struct machine *m, size_t count, size_t size, void *ret_object)
 
     if (object == NULL)
         return arena_fail(m->arena, &m->out->problem);
+    m->allocations++;
     memcpy(ret_object, &object, sizeof object);
     return OK;
 }
@@ -128,7 +131,7 @@ static void
 remark_lost_calls(struct machine *m, struct pickle_items lost)
 {
     for (size_t i = 0; i < lost.count; i++)
-        if (lost.at[i].kind == PICKLE_CALL)
+        if (lost.at[i].kind == PICKLE_CALL || lost.at[i].kind == PICKLE_TENSOR)
             machine_odd(m, PICKLE_ODD_STACK);
 }
 
@@ -159,16 +162,22 @@ static enum status
 op_dup(struct machine *m)
 {
     TRY(machine_need(m, 1));
+    TRY(pickle_tensor_unfold_top(m));
+    m->kept++;
     return machine_push_again(m, m->stack[m->top - 1]);
 }
 
 static enum status
 put(struct machine *m, uint32_t index)
 {
-    bool is_odd = false;
+    bool is_odd = false, is_live = pickle_live_has(&m->live, index);
 
     TRY(machine_need(m, 1));
-    TRY(pickle_memo_put(&m->memo, m->budget, index, m->stack[m->top - 1], &is_odd,
+    if (is_live) {
+        TRY(pickle_tensor_unfold_top(m));
+        m->kept += m->stack[m->top - 1].kind >= PICKLE_TUPLE;
+    }
+    TRY(pickle_memo_put(&m->memo, m->budget, index, m->stack[m->top - 1], is_live, &is_odd,
                         &m->out->problem));
     if (is_odd)
         machine_odd(m, PICKLE_ODD_MEMO);
@@ -366,6 +375,7 @@ run_bounded(struct machine *m)
     STOP_IF(m->out->bytes.length > limits->pickle_bytes || m->out->bytes.length > UINT32_MAX, m,
             LIMIT, "a pickle of %zu bytes; the limit is %zu", m->out->bytes.length,
             limits->pickle_bytes);
+    TRY(pickle_live_scan(m->out->bytes, &m->live, &m->out->problem));
     return run(m);
 }
 

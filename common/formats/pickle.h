@@ -39,6 +39,7 @@ enum pickle_kind {
     PICKLE_CALL,       /* what a call would have returned */
     PICKLE_PERSISTENT, /* what a loader's persistent_load would have returned */
     PICKLE_EXTENSION,  /* what copyreg's registry holds under the code in integer */
+    PICKLE_TENSOR,     /* a call of torch._utils._rebuild_tensor_v2, folded: pickle_tensor.h */
     PICKLE_KIND_COUNT
 };
 
@@ -58,6 +59,7 @@ struct pickle_value {
         struct pickle_global *global;
         struct pickle_call *call;
         const struct pickle_persistent *persistent;
+        const struct pickle_tensor *tensor;
     } is;
 };
 
@@ -107,6 +109,7 @@ struct pickle_global {
     uint64_t count;
     bool is_walked;        /* dots in the name are attributes to follow: protocol 4 or later */
     bool makes_unhashable; /* its objects cannot be keys */
+    bool folds;            /* torch._utils._rebuild_tensor_v2: its calls may be folded */
     bool is_changed;       /* the pickle would set attributes or items on it */
     uint64_t changed_at;
     struct pickle_listed listed;
@@ -137,6 +140,33 @@ struct pickle_persistent {
     struct pickle_value id;
     uint64_t offset;
     struct pickle_persistent *next; /* in order of the opcodes; NULL: the last */
+};
+
+/* The call by which torch.save writes nearly every tensor, when all of it is as torch.save writes it:
+ *
+ *     _rebuild_tensor_v2(persistent('storage', class, key, location, elements[, None]),
+ *                        first, size, stride, requires_grad, OrderedDict())
+ *
+ * Of these the lists of calls and persistent ids keep one each for every kind; what holds of that one,
+ * holds of the others. */
+struct pickle_tensor_kind {
+    const struct pickle_global *function;
+    const struct pickle_global *storage_class;
+    const struct pickle_global *hooks; /* collections.OrderedDict */
+    struct slice location;
+    bool has_view; /* the id's sixth part, None, as the format before zips has it */
+};
+
+struct pickle_tensor {
+    const struct pickle_tensor_kind *kind;
+    const char *key;
+    int64_t elements; /* of the storage */
+    int64_t first;    /* element of it */
+    uint32_t key_length;
+    uint32_t offset; /* of the call's opcode */
+    uint32_t rank;
+    bool requires_grad;
+    int64_t dims[]; /* rank sizes, none negative; then rank strides */
 };
 
 /* What happened to a call's result. */
@@ -190,7 +220,7 @@ struct pickle {
     struct pickle_call *calls;             /* first of the list */
     struct pickle_persistent *persistents; /* first of the list */
     size_t global_count;
-    size_t call_count;
+    size_t call_count; /* that ran, whether the list has them or not */
 };
 
 /* Run the first pickle in bytes. A defect of the pickle is no error: ret->problem tells it. ERR_LIMIT
@@ -229,7 +259,7 @@ bool pickle_as_float(struct pickle_value v, double *ret_value); /* a float or an
 /* A global by its modern name: pickle_is_global(v, "builtins", "set") is true for __builtin__, too. */
 bool pickle_is_global(struct pickle_value v, const char *module, const char *name);
 
-/* A call of that global. */
+/* A call of that global, folded or not. */
 bool pickle_is_call(struct pickle_value v, const char *module, const char *name);
 
 /* The call's i-th positional argument; NONE beyond the last. */

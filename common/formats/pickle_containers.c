@@ -4,6 +4,7 @@
  * of dict and list by name, so a list may take items and a global may take both.
  */
 #include "common/formats/pickle_machine.h"
+#include "common/formats/pickle_tensor.h"
 
 enum status
 pickle_list_reserve(struct machine *m, struct pickle_list *l, size_t more)
@@ -19,6 +20,7 @@ pickle_list_reserve(struct machine *m, struct pickle_list *l, size_t more)
     TRY(pickle_new(m, capacity, sizeof *items, &items));
     if (l->count > 0)
         memcpy(items, l->items, l->count * sizeof *items);
+    arena_drop(m->arena, l->items, (size_t)l->capacity * sizeof *items);
     l->items = items;
     l->capacity = (uint32_t)capacity;
     return OK;
@@ -49,6 +51,7 @@ dict_reserve(struct machine *m, struct pickle_dict *d, size_t more)
     TRY(pickle_new(m, capacity, sizeof *pairs, &pairs));
     if (d->count > 0)
         memcpy(pairs, d->pairs, d->count * sizeof *pairs);
+    arena_drop(m->arena, d->pairs, (size_t)d->capacity * sizeof *pairs);
     d->pairs = pairs;
     d->capacity = (uint32_t)capacity;
     return OK;
@@ -108,6 +111,7 @@ op_tuple(struct machine *m)
     struct pickle_items items;
 
     TRY(pickle_pop_mark(m, &items));
+    pickle_tensor_begin(m, items);
     return push_tuple(m, items);
 }
 
@@ -225,6 +229,7 @@ set_items(struct machine *m, struct pickle_items items)
     struct pickle_extra *extra = NULL;
 
     TRY(machine_need(m, 1));
+    TRY(pickle_tensor_unfold_top(m));
     target = m->stack[m->top - 1];
     STOP_IF(items.count % 2 != 0, m, MALFORMED, "a key without a value");
     if (items.count == 0 && target.kind != PICKLE_CALL) {
@@ -279,6 +284,7 @@ append(struct machine *m, struct pickle_items items)
     struct pickle_extra *extra = NULL;
 
     TRY(machine_need(m, 1));
+    TRY(pickle_tensor_unfold_top(m));
     target = m->stack[m->top - 1];
     if (items.count == 0) {
         if (target.kind != PICKLE_LIST)
@@ -329,6 +335,7 @@ op_additems(struct machine *m)
 
     TRY(pickle_pop_mark(m, &items));
     TRY(machine_need(m, 1));
+    TRY(pickle_tensor_unfold_top(m));
     target = m->stack[m->top - 1];
     if (items.count == 0)
         return OK;

@@ -182,7 +182,7 @@ fits_one(char letter, struct pickle_value v)
     case 'g':
         return v.kind == PICKLE_GLOBAL;
     case 'o':
-        return v.kind == PICKLE_CALL;
+        return v.kind == PICKLE_CALL || v.kind == PICKLE_TENSOR;
     case 'p':
         return v.kind == PICKLE_PERSISTENT;
     case 'E':

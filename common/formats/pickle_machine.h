@@ -9,7 +9,20 @@
 #include <string.h>
 
 #include "common/formats/pickle.h"
+#include "common/formats/pickle_live.h"
 #include "common/formats/pickle_memo.h"
+
+/* Where the machine stood when a tensor's persistent id began: pickle_tensor.h. */
+struct machine_draft {
+    bool is_open;
+    struct arena_mark mark;
+    size_t allocations;
+    size_t kept;
+    struct pickle_call **call_end;
+    struct pickle_persistent **persistent_end;
+};
+
+enum { MACHINE_TENSOR_KINDS = 16 }; /* of one pickle, that are folded; files have one or two */
 
 struct machine {
     const uint8_t *start;
@@ -38,6 +51,13 @@ struct machine {
     struct pickle_call **call_end;
     struct pickle_persistent **persistent_end;
     struct pickle_dict *dicts; /* all of them, to be deduplicated at the end */
+
+    struct pickle_live live;
+    size_t allocations; /* of the arena */
+    size_t kept;        /* values that the memo or the stack holds a second time */
+    struct machine_draft draft;
+    const struct pickle_tensor_kind *tensor_kinds[MACHINE_TENSOR_KINDS];
+    size_t tensor_kind_count;
 };
 
 struct machine_op {

@@ -97,25 +97,29 @@ grow_near(struct pickle_memo *m, uint32_t index, struct err *err)
 
 enum status
 pickle_memo_put(struct pickle_memo *m, struct pickle_budget *budget, uint32_t index,
-                struct pickle_value value, bool *ret_odd, struct err *err)
+                struct pickle_value value, bool is_live, bool *ret_odd, struct err *err)
 {
     struct pickle_value *slot = find(m, index);
     bool is_near = index < NEAR_FREE || index / 2 <= m->count;
+    bool is_next = index == m->dense;
 
-    *ret_odd = slot != NULL || !is_near;
+    *ret_odd = slot != NULL || index < m->dense || !is_near;
     if (slot != NULL) {
         *slot = value;
         return OK;
     }
+    if (index < m->dense)
+        return OK; /* put before, and as dead as then */
     FAIL_IF(budget->memo_left == 0, err, LIMIT, 0, "more than %zu memo entries",
             budget->limits->pickle_memo);
     if (!is_near)
         TRY(put_far(m, budget->limits, index, value, err));
-    else {
+    else if (is_live || !is_next) {
         if (index >= m->near_slots)
             TRY(grow_near(m, index, err));
         m->near[index] = value;
     }
+    m->dense += is_next;
     budget->memo_left--;
     m->count++;
     return OK;

@@ -7,6 +7,7 @@
 #include "common/base/utf8.h"
 #include "common/formats/pickle_machine.h"
 #include "common/formats/pickle_modern.h"
+#include "common/formats/pickle_tensor.h"
 
 enum { NAME_SLOTS_FIRST = 64, PROTOCOL_DOTTED = 4 };
 
@@ -80,6 +81,7 @@ new_global(struct machine *m, size_t slot, struct slice module, struct slice nam
         if (slice_is(g->modern_module, unhashable[i][0]) &&
             slice_is(g->modern_name, unhashable[i][1]))
             g->makes_unhashable = true;
+    g->folds = slice_is(name, "_rebuild_tensor_v2") && slice_is(module, "torch._utils");
     m->names[slot] = g;
     *m->global_end = g;
     m->global_end = &g->next;
@@ -226,6 +228,11 @@ call_popped(struct machine *m, enum pickle_call_kind kind)
 static enum status
 op_reduce(struct machine *m)
 {
+    bool is_folded = false;
+
+    TRY(pickle_tensor_fold(m, &is_folded));
+    if (is_folded)
+        return OK;
     return call_popped(m, PICKLE_REDUCE);
 }
 
@@ -320,6 +327,7 @@ op_build(struct machine *m)
 
     TRY(machine_need(m, 2));
     TRY(machine_pop(m, &state));
+    TRY(pickle_tensor_unfold_top(m));
     target = m->stack[m->top - 1];
     switch (target.kind) {
     case PICKLE_CALL:

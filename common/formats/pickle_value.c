@@ -25,6 +25,7 @@ pickle_kind_name(enum pickle_kind kind)
         [PICKLE_CALL] = "object",
         [PICKLE_PERSISTENT] = "object",
         [PICKLE_EXTENSION] = "object",
+        [PICKLE_TENSOR] = "object",
     };
 
     return kind < PICKLE_KIND_COUNT ? kinds[kind] : "object";
@@ -52,11 +53,11 @@ pickle_type(struct pickle_value v, struct arena *arena, struct slice *ret_type, 
 
     if (v.kind == PICKLE_CALL)
         v = v.is.call->callable;
-    if (v.kind != PICKLE_GLOBAL) {
+    if (v.kind != PICKLE_GLOBAL && v.kind != PICKLE_TENSOR) {
         *ret_type = slice_of(pickle_kind_name(v.kind));
         return OK;
     }
-    g = v.is.global;
+    g = v.kind == PICKLE_TENSOR ? v.is.tensor->kind->function : v.is.global;
     return pickle_dotted(g->modern_module, g->modern_name, arena, ret_type, err);
 }
 
@@ -128,16 +129,23 @@ pickle_as_float(struct pickle_value v, double *ret_value)
     return true;
 }
 
+static bool
+is_named(const struct pickle_global *g, const char *module, const char *name)
+{
+    return slice_is(g->modern_name, name) && slice_is(g->modern_module, module);
+}
+
 bool
 pickle_is_global(struct pickle_value v, const char *module, const char *name)
 {
-    return v.kind == PICKLE_GLOBAL && slice_is(v.is.global->modern_name, name) &&
-           slice_is(v.is.global->modern_module, module);
+    return v.kind == PICKLE_GLOBAL && is_named(v.is.global, module, name);
 }
 
 bool
 pickle_is_call(struct pickle_value v, const char *module, const char *name)
 {
+    if (v.kind == PICKLE_TENSOR)
+        return is_named(v.is.tensor->kind->function, module, name);
     return v.kind == PICKLE_CALL && pickle_is_global(v.is.call->callable, module, name);
 }
 

@@ -282,6 +282,7 @@ write_value(struct rendering *g, struct pickle_value v, struct err *err)
         case PICKLE_GLOBAL:
         case PICKLE_PERSISTENT:
         case PICKLE_EXTENSION:
+        case PICKLE_TENSOR:
             return write_type(g, v, err);
         case PICKLE_NONE:
         case PICKLE_BOOL:
@@ -417,6 +418,7 @@ is_plain(struct pickle_value v)
     case PICKLE_GLOBAL:
     case PICKLE_PERSISTENT:
     case PICKLE_EXTENSION:
+    case PICKLE_TENSOR:
     case PICKLE_KIND_COUNT:
         return false;
     }

@@ -53,10 +53,8 @@ torch_reader_done(struct torch_reader *r)
 
 /* PyTorch itself takes any global with "Storage" in its name; writers give these modules only. */
 static enum dtype
-class_dtype(struct pickle_value v)
+class_dtype(const struct pickle_global *g)
 {
-    const struct pickle_global *g = v.kind == PICKLE_GLOBAL ? v.is.global : NULL;
-
     if (g == NULL || !(slice_is(g->module, "torch") || slice_is(g->module, "torch.cuda") ||
                        slice_is(g->module, "torch.storage")))
         return DTYPE_UNKNOWN;
@@ -92,6 +90,27 @@ remember_device(struct torch_reader *r, struct slice location, struct err *err)
     return OK;
 }
 
+static enum status
+note_malformed(struct torch_reader *r, struct slice subject, struct err *err)
+{
+    return inspection_note(r->in, r->limits, FINDING_TENSOR_MALFORMED, subject, err,
+                           "its storage has a class, a key or a size that PyTorch never writes");
+}
+
+/* The rest of a storage whose id is read. */
+static enum status
+find_storage(struct torch_reader *r, struct torch_storage *s, struct slice subject,
+             struct torch_storage *ret_storage, bool *ret_is_storage, struct err *err)
+{
+    if (s->dtype == DTYPE_UNKNOWN || !storage_bytes(s->elements, s->dtype, &s->bytes))
+        return note_malformed(r, subject, err);
+    TRY(remember_device(r, s->location, err));
+    TRY(r->locate(r->context, s, err));
+    *ret_storage = *s;
+    *ret_is_storage = true;
+    return OK;
+}
+
 enum status
 torch_storage_read(struct torch_reader *r, struct pickle_value v, struct slice subject,
                    struct torch_storage *ret_storage, bool *ret_is_storage, struct err *err)
@@ -104,18 +123,26 @@ torch_storage_read(struct torch_reader *r, struct pickle_value v, struct slice s
     if (!pickle_list(pickle_persistent_id(v), &id) || id.count < 5 ||
         !pickle_text(id.at[0], &word) || !slice_is(word, "storage"))
         return OK;
-    s.dtype = class_dtype(id.at[1]);
-    if (s.dtype == DTYPE_UNKNOWN || !pickle_text(id.at[2], &s.key) ||
-        !pickle_text(id.at[3], &s.location) || !pickle_as_u64(id.at[4], &s.elements) ||
-        !storage_bytes(s.elements, s.dtype, &s.bytes))
-        return inspection_note(
-            r->in, r->limits, FINDING_TENSOR_MALFORMED, subject, err,
-            "its storage has a class, a key or a size that PyTorch never writes");
-    TRY(remember_device(r, s.location, err));
-    TRY(r->locate(r->context, &s, err));
-    *ret_storage = s;
-    *ret_is_storage = true;
-    return OK;
+    s.dtype = class_dtype(id.at[1].kind == PICKLE_GLOBAL ? id.at[1].is.global : NULL);
+    if (!pickle_text(id.at[2], &s.key) || !pickle_text(id.at[3], &s.location) ||
+        !pickle_as_u64(id.at[4], &s.elements))
+        return note_malformed(r, subject, err);
+    return find_storage(r, &s, subject, ret_storage, ret_is_storage, err);
+}
+
+enum status
+torch_storage_of_tensor(struct torch_reader *r, const struct pickle_tensor *t, struct slice subject,
+                        struct torch_storage *ret_storage, bool *ret_is_storage, struct err *err)
+{
+    struct torch_storage s = {
+        .key = {t->key, t->key_length},
+        .location = t->kind->location,
+        .dtype = class_dtype(t->kind->storage_class),
+        .elements = (uint64_t)t->elements,
+    };
+
+    *ret_is_storage = false;
+    return find_storage(r, &s, subject, ret_storage, ret_is_storage, err);
 }
 
 enum dtype

@@ -48,5 +48,10 @@ enum status torch_storage_read(struct torch_reader *r, struct pickle_value v, st
                                struct torch_storage *ret_storage, bool *ret_is_storage,
                                struct err *err) MUST_CHECK;
 
+/* As torch_storage_read for the id of a folded tensor. */
+enum status torch_storage_of_tensor(struct torch_reader *r, const struct pickle_tensor *t,
+                                    struct slice subject, struct torch_storage *ret_storage,
+                                    bool *ret_is_storage, struct err *err) MUST_CHECK;
+
 /* The element type that a global `torch float32` names; UNKNOWN for anything else. */
 enum dtype torch_storage_dtype(struct pickle_value v);

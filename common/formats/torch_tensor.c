@@ -12,7 +12,8 @@ enum {
 /* A call on its way to becoming a tensor: wrappings are taken off until a row of the table fits. */
 struct rebuild {
     struct torch_reader *r;
-    struct slice name; /* of the tensor, for findings */
+    struct slice name;                  /* of the tensor, for findings */
+    const struct pickle_tensor *folded; /* the whole call; else the next two */
     const struct pickle_global *function;
     struct pickle_items args;
     enum dtype dtype; /* told by a wrapping; UNKNOWN: none */
@@ -90,26 +91,29 @@ static enum status
 read_strides(struct rebuild *b, struct pickle_value v, struct err *err)
 {
     struct shape shape = b->t.tensor.shape;
-    int64_t *strides, usual[TENSOR_RANK_MAX];
+    int64_t *strides, usual[TENSOR_RANK_MAX], told[TENSOR_RANK_MAX];
     struct pickle_items items;
-    bool is_usual = true;
+    bool is_usual;
 
     if (!pickle_list(v, &items) || items.count != shape.rank) {
         b->problem = "it has not one stride for each dimension";
         return OK;
     }
-    strides = arena_alloc(&b->r->in->arena, items.count, sizeof *strides);
-    if (strides == NULL)
-        return arena_fail(&b->r->in->arena, err);
     is_usual = contiguous_strides(shape, usual);
     for (size_t i = 0; i < items.count; i++) {
-        if (!pickle_as_int(items.at[i], &strides[i]) || strides[i] < 0) {
+        if (!pickle_as_int(items.at[i], &told[i]) || told[i] < 0) {
             b->problem = "it has a negative stride, or what is no stride";
             return OK;
         }
-        is_usual = is_usual && strides[i] == usual[i];
+        is_usual = is_usual && told[i] == usual[i];
     }
-    b->t.place.strides = is_usual ? NULL : strides;
+    if (is_usual)
+        return OK;
+    strides = arena_alloc(&b->r->in->arena, items.count, sizeof *strides);
+    if (strides == NULL)
+        return arena_fail(&b->r->in->arena, err);
+    memcpy(strides, told, items.count * sizeof *strides);
+    b->t.place.strides = strides;
     return OK;
 }
 
@@ -193,6 +197,26 @@ check_flags(struct rebuild *b, struct pickle_value flags, struct err *err)
     return OK;
 }
 
+static void
+set_storage(struct rebuild *b, const struct torch_storage *s, enum dtype dtype)
+{
+    b->t.tensor.dtype = dtype != DTYPE_UNKNOWN ? dtype : s->dtype;
+    /* torch.save gives one key to all storages without bytes, which have no address to differ in. */
+    if (s->bytes > 0)
+        b->t.storage = s->number;
+    b->t.place = s->place;
+    b->t.place.has_bytes = s->has_bytes;
+}
+
+static enum status
+check_view(struct rebuild *b, const struct torch_storage *s, struct err *err)
+{
+    TRY(check_extent(b, s, err));
+    if (dtype_bits(b->t.tensor.dtype) <= 8)
+        b->t.place.is_big_endian = false;
+    return OK;
+}
+
 /* (storage, offset, size, stride, …): what all functions with a storage begin with. dtype overrides
  * the storage class's own where it is known; the offset counts elements of it. */
 static enum status
@@ -206,12 +230,7 @@ read_view(struct rebuild *b, enum dtype dtype, struct pickle_value flags, struct
         b->problem = "it has no storage";
         return OK;
     }
-    b->t.tensor.dtype = dtype != DTYPE_UNKNOWN ? dtype : s.dtype;
-    /* torch.save gives one key to all storages without bytes, which have no address to differ in. */
-    if (s.bytes > 0)
-        b->t.storage = s.number;
-    b->t.place = s.place;
-    b->t.place.has_bytes = s.has_bytes;
+    set_storage(b, &s, dtype);
     if (!pickle_as_u64(argument(b, 1), &b->t.place.first_element)) {
         b->problem = "its offset is no offset";
         return OK;
@@ -221,10 +240,59 @@ read_view(struct rebuild *b, enum dtype dtype, struct pickle_value flags, struct
         TRY(read_strides(b, argument(b, 3), err));
     if (b->problem != NULL)
         return OK;
-    TRY(check_extent(b, &s, err));
-    if (dtype_bits(b->t.tensor.dtype) <= 8)
-        b->t.place.is_big_endian = false;
+    TRY(check_view(b, &s, err));
     return check_flags(b, flags, err);
+}
+
+/* The sizes and strides of a folded call are numbers already, and none is negative. */
+static enum status
+copy_dims(struct rebuild *b, const struct pickle_tensor *t, struct err *err)
+{
+    int64_t *strides, usual[TENSOR_RANK_MAX];
+    uint64_t *dims, elements;
+    struct shape shape = {.rank = t->rank};
+
+    FAIL_IF(t->rank > TENSOR_RANK_MAX || t->rank > b->r->limits->rank, err, LIMIT, 0,
+            "%.*s has rank %u; the limit is %zu", SLICE_PRINT(b->name), t->rank,
+            b->r->limits->rank);
+    dims = arena_alloc(&b->r->in->arena, t->rank, sizeof *dims);
+    if (dims == NULL)
+        return arena_fail(&b->r->in->arena, err);
+    for (uint32_t i = 0; i < t->rank; i++)
+        dims[i] = (uint64_t)t->dims[i];
+    shape.dims = dims;
+    b->t.tensor.shape = shape;
+    if (!shape_elements(shape, &elements)) {
+        b->problem = "its size overflows";
+        return OK;
+    }
+    if (contiguous_strides(shape, usual) &&
+        memcmp(usual, t->dims + t->rank, t->rank * sizeof usual[0]) == 0)
+        return OK;
+    strides = arena_alloc(&b->r->in->arena, t->rank, sizeof *strides);
+    if (strides == NULL)
+        return arena_fail(&b->r->in->arena, err);
+    memcpy(strides, t->dims + t->rank, t->rank * sizeof *strides);
+    b->t.place.strides = strides;
+    return OK;
+}
+
+static enum status
+read_folded(struct rebuild *b, struct err *err)
+{
+    const struct pickle_tensor *t = b->folded;
+    struct torch_storage s;
+    bool is_storage;
+
+    TRY(torch_storage_of_tensor(b->r, t, b->name, &s, &is_storage, err));
+    if (!is_storage) {
+        b->problem = "it has no storage";
+        return OK;
+    }
+    set_storage(b, &s, DTYPE_UNKNOWN);
+    b->t.place.first_element = (uint64_t)t->first;
+    TRY(copy_dims(b, t, err));
+    return b->problem == NULL ? check_view(b, &s, err) : OK;
 }
 
 /* (storage, offset, size, stride[, requires_grad, hooks[, metadata]]) */
@@ -271,6 +339,13 @@ read_part(struct rebuild *b, struct pickle_value v, struct built_tensor *ret_par
     struct pickle_value callable;
 
     *ret_part = (struct built_tensor){0};
+    if (v.kind == PICKLE_TENSOR) {
+        part.folded = v.is.tensor;
+        TRY(read_folded(&part, err));
+        b->problem = part.problem;
+        *ret_part = part.t;
+        return OK;
+    }
     if (v.kind != PICKLE_CALL) {
         b->problem = "a part of it is no tensor";
         return OK;
@@ -458,6 +533,8 @@ torch_tensor_is(struct pickle_value v)
 {
     const struct pickle_global *g = called_global(v);
 
+    if (v.kind == PICKLE_TENSOR)
+        return true;
     return g != NULL && (find_rebuilder(g) != NULL || (is_old_class(g) && pickle_state(v) != NULL));
 }
 
@@ -467,6 +544,9 @@ enter_call(struct rebuild *b, struct pickle_value v)
 {
     const struct pickle_value *state = pickle_state(v);
 
+    b->folded = v.kind == PICKLE_TENSOR ? v.is.tensor : NULL;
+    if (b->folded != NULL)
+        return true;
     b->function = called_global(v);
     if (b->function == NULL)
         return false;
@@ -523,8 +603,11 @@ static enum status
 rebuild(struct rebuild *b, struct err *err)
 {
     for (int i = 0; i < WRAPPINGS_MAX; i++) {
-        const struct rebuilder *row = find_rebuilder(b->function);
+        const struct rebuilder *row;
 
+        if (b->folded != NULL)
+            return read_folded(b, err);
+        row = find_rebuilder(b->function);
         if (row == NULL && is_old_class(b->function))
             return read_v2(b, err);
         if (row == NULL) {
@@ -572,7 +655,8 @@ torch_tensor_read(struct torch_reader *r, struct pickle_value v, struct slice na
     }
     /* Without a storage that can be shared, the same object is the same tensor. */
     if (b.t.storage == 0)
-        b.t.storage = (v.is.call->offset + 1) | UINT64_C(1) << 62;
+        b.t.storage = ((v.kind == PICKLE_TENSOR ? v.is.tensor->offset : v.is.call->offset) + 1) |
+                      UINT64_C(1) << 62;
     *ret_tensor = b.t;
     *ret_answer = TORCH_TENSOR;
     return OK;

@@ -129,13 +129,15 @@ torch_value_entry(struct pickle_value v, struct arena *arena, struct entry *ret_
         [PICKLE_DICT] = ENTRY_DICT,        [PICKLE_SET] = ENTRY_LIST,
         [PICKLE_FROZENSET] = ENTRY_LIST,   [PICKLE_GLOBAL] = ENTRY_OBJECT,
         [PICKLE_CALL] = ENTRY_OBJECT,      [PICKLE_PERSISTENT] = ENTRY_OBJECT,
-        [PICKLE_EXTENSION] = ENTRY_OBJECT,
+        [PICKLE_EXTENSION] = ENTRY_OBJECT, [PICKLE_TENSOR] = ENTRY_OBJECT,
     };
     struct entry e = {.kind = kinds[v.kind]};
     struct pickle_items id;
 
     if (v.kind == PICKLE_CALL)
         TRY(call_entry(v, arena, &e, err));
+    else if (v.kind == PICKLE_TENSOR)
+        e.type = slice_of("torch.Tensor");
     else if (v.kind == PICKLE_GLOBAL)
         e.type = slice_of(global_type(v));
     else if (v.kind == PICKLE_PERSISTENT && pickle_list(pickle_persistent_id(v), &id) &&

@@ -261,7 +261,7 @@ is_storage_class(struct pickle_value v)
                                strcmp(type_of_result(row, v), "torch.nn.parameter.Parameter") == 0);
     }
     if (v.kind != PICKLE_GLOBAL)
-        return v.kind == PICKLE_PERSISTENT;
+        return v.kind == PICKLE_PERSISTENT || v.kind == PICKLE_TENSOR;
     row = v.is.global->torch;
     return row != NULL && (row->kind == PICKLE_TORCH_STORAGE ||
                            strcmp(row->name, "torch.storage.UntypedStorage") == 0);

@@ -100,6 +100,31 @@ show_call(struct buf *b, const struct pickle_call *c, int depth)
 }
 
 static void
+show_dims(struct buf *b, const int64_t *dims, uint32_t rank)
+{
+    buf_char(b, '(');
+    for (uint32_t i = 0; i < rank; i++)
+        buf_printf(b, "%s%" PRId64, i > 0 ? ", " : "", dims[i]);
+    buf_text(b, rank == 1 ? ",)" : ")");
+}
+
+/* As the call that it stands for. */
+static void
+show_tensor(struct buf *b, const struct pickle_tensor *t)
+{
+    buf_printf(
+        b, "%.*s.%.*s(@('storage', %.*s.%.*s, '%.*s', '%.*s', %" PRId64 "%s), %" PRId64 ", ",
+        SLICE_PRINT(t->kind->function->modern_module), SLICE_PRINT(t->kind->function->modern_name),
+        SLICE_PRINT(t->kind->storage_class->modern_module),
+        SLICE_PRINT(t->kind->storage_class->modern_name), (int)t->key_length, t->key,
+        SLICE_PRINT(t->kind->location), t->elements, t->kind->has_view ? ", None" : "", t->first);
+    show_dims(b, t->dims, t->rank);
+    buf_text(b, ", ");
+    show_dims(b, t->dims + t->rank, t->rank);
+    buf_printf(b, ", %s, collections.OrderedDict())", t->requires_grad ? "True" : "False");
+}
+
+static void
 show_float(struct buf *b, double real)
 {
     char text[40];
@@ -187,6 +212,9 @@ show(struct buf *b, struct pickle_value v, int depth)
         break;
     case PICKLE_EXTENSION:
         buf_printf(b, "ext:%" PRId64, v.is.integer);
+        break;
+    case PICKLE_TENSOR:
+        show_tensor(b, v.is.tensor);
         break;
     case PICKLE_KIND_COUNT:
         break;
