@@ -20,6 +20,7 @@
 #include "server/api/app.h"
 #include "server/cli/cli.h"
 #include "server/inspector/inspector.h"
+#include "server/jobs/expire.h"
 #include "server/jobs/jobs.h"
 #include "server/jobs/sweep.h"
 #include "server/settings.h"
@@ -47,7 +48,9 @@ struct daemon {
     char host[256];       /* of --public-url */
     const char *hosts[2]; /* it, if there is one, and NULL */
     struct task sweep;
-    atomic_bool is_ending; /* the sweep stops */
+    struct task expire;
+    atomic_bool is_expiring; /* it waits or runs */
+    atomic_bool is_ending;   /* both stop */
 };
 
 /* Inspections under way get a moment; those that need longer begin anew at the next start. */
@@ -170,6 +173,8 @@ start_app(struct daemon *d, struct err *err)
     app->sandbox = inspector_sandbox(d->inspector);
     app->log = d->log;
     app->wait_max_s = d->settings.wait_max_s;
+    app->files_max = d->settings.version_files;
+    app->open_us = d->settings.open_s * 1000000;
     TRY(cache_new((size_t)d->settings.cache_bytes, &app->inspections, err));
     TRY(cache_new((size_t)d->settings.cache_bytes, &app->manifests, err));
     return cache_new((size_t)d->settings.cache_bytes, &app->replies, err);
@@ -214,6 +219,34 @@ start_sweep(struct daemon *d, struct err *err)
 {
     d->sweep.run = run_sweep;
     return pool_submit(d->pools[ROUTE_HEAVY], &d->sweep, err);
+}
+
+/* Open versions that nobody has touched for so long, and the blobs that nobody else has. */
+static void
+run_expire(struct task *task)
+{
+    struct daemon *d = TASK_OWNER(task, struct daemon, expire);
+    struct expire_result result;
+    struct err err = {0};
+
+    if (expire_run(d->store, d->blobs, &d->is_ending, &result, &err) != OK)
+        LOG(d->log, LOG_WARNING, "expiry failed", LOG_ERR(&err));
+    else if (result.versions > 0 || result.blobs > 0)
+        LOG(d->log, LOG_INFO, "open versions expired", LOG_U64("versions", result.versions),
+            LOG_U64("files", result.files), LOG_U64("blobs_removed", result.blobs));
+    atomic_store(&d->is_expiring, false);
+}
+
+static void
+start_expire(struct daemon *d)
+{
+    struct err err = {0};
+
+    if (atomic_exchange(&d->is_expiring, true))
+        return;
+    d->expire.run = run_expire;
+    if (pool_submit(d->pools[ROUTE_HEAVY], &d->expire, &err) != OK)
+        atomic_store(&d->is_expiring, false); /* the pool is full: at the next round */
 }
 
 /* The host and port of --public-url, which clients then send as Host. */
@@ -293,7 +326,8 @@ block_signals(sigset_t *ret_set)
     (void)signal(SIGXFSZ, SIG_IGN);
 }
 
-/* Now and then: let go of what nobody has asked for lately, and give the memory back. */
+/* Now and then: let go of what nobody has asked for lately, give the memory back, and look for what has
+ * expired. */
 static void
 keep_house(struct daemon *d)
 {
@@ -301,6 +335,7 @@ keep_house(struct daemon *d)
     cache_age(d->app.manifests, IDLE_MS);
     cache_age(d->app.replies, IDLE_MS);
     mem_trim();
+    start_expire(d);
 }
 
 static int

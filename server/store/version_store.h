@@ -145,6 +145,11 @@ enum status version_store_peek_file(struct store *store, const struct version_pa
 enum status version_store_add_file(struct store *store, const struct version_part *part,
                                    struct version_place *ret_place, struct err *err) MUST_CHECK;
 
+/* The error of a file that differs from what stands in its place, or that comes after the commit. */
+enum status version_store_refuse_file(const struct version_part *part,
+                                      const struct version_place *place,
+                                      struct err *err) MUST_CHECK;
+
 /* A long upload is under way: let the open version live for open_us from now. One that is gone or
  * committed is left alone. */
 enum status version_store_touch(struct store *store, int64_t id, uint64_t open_us,

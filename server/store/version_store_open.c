@@ -202,21 +202,20 @@ add_version(struct db *db, struct add *a, int64_t model_id, struct err *err)
     return event_store_add(db, "version.opened", id, a->now_us, by, (struct slice){0}, err);
 }
 
-/* The path has a file already: this one? */
-static enum status
-meet_file(struct add *a, struct err *err)
+enum status
+version_store_refuse_file(const struct version_part *part, const struct version_place *place,
+                          struct err *err)
 {
-    bool is_equal = digest_equal(&a->place.digest, &a->part->file.digest);
-
-    FAIL_IF(!is_equal && a->place.state != VERSION_OPEN, err, LABEL_TAKEN, 0,
+    FAIL_IF(place->state != VERSION_OPEN && !place->has_file, err, LABEL_TAKEN, 0,
+            "the version %.*s is committed, so it takes no other file; choose another label",
+            SLICE_PRINT(part->label));
+    FAIL_IF(place->state != VERSION_OPEN, err, LABEL_TAKEN, 0,
             "the version %.*s is committed, with other bytes in %.*s; choose another label",
-            SLICE_PRINT(a->part->label), SLICE_PRINT(a->part->file.path));
-    FAIL_IF(!is_equal, err, CONFLICT, 0,
-            "the open version %.*s has a file %.*s with other bytes, and a file is never replaced: "
-            "choose another path, or begin anew under another label",
-            SLICE_PRINT(a->part->label), SLICE_PRINT(a->part->file.path));
-    a->place.outcome = VERSION_REPEATED;
-    return OK;
+            SLICE_PRINT(part->label), SLICE_PRINT(part->file.path));
+    FAIL(err, CONFLICT, 0,
+         "the open version %.*s has a file %.*s with other bytes, and a file is never replaced: "
+         "choose another path, or begin anew under another label",
+         SLICE_PRINT(part->label), SLICE_PRINT(part->file.path));
 }
 
 static const struct query TOUCH = {
@@ -237,11 +236,10 @@ add(struct db *db, void *context, struct err *err)
     a->must_wait = false;
     TRY(model_store_ensure(db, a->part->namespace, a->part->model, a->now_us, &model_id, err));
     TRY(find_place(db, model_id, a->part, &a->place, err));
-    if (a->place.has_file)
-        TRY(meet_file(a, err));
-    FAIL_IF(!a->place.has_file && a->place.state != VERSION_OPEN, err, LABEL_TAKEN, 0,
-            "the version %.*s is committed, so it takes no other file; choose another label",
-            SLICE_PRINT(a->part->label));
+    if (a->place.has_file ? !digest_equal(&a->place.digest, &a->part->file.digest)
+                          : a->place.state != VERSION_OPEN)
+        return version_store_refuse_file(a->part, &a->place, err);
+    a->place.outcome = a->place.has_file ? VERSION_REPEATED : VERSION_CREATED;
     if (a->place.state != VERSION_OPEN)
         return OK;
     if (a->place.id == 0)
