@@ -245,15 +245,20 @@ fail_differing(const struct committing *c, const struct version_misfits *m, stru
                struct err *err)
 {
     bool is_open = c->upload.commit.state == VERSION_OPEN;
-    const char *advice = is_open ? "; send what is missing and commit again, nothing is lost"
-                                 : "; it is committed, so choose another label";
+    bool lacks_only =
+        m->kinds[MISFIT_UNEXPECTED].count == 0 && m->kinds[MISFIT_DIFFERENT].count == 0;
+    const char *advice = !is_open ? "it is committed already, so choose another label"
+                         : lacks_only
+                             ? "send what is missing and commit again; nothing is lost"
+                             : "nothing is lost, but no file can be taken back: commit with "
+                               "the files that are there, or begin under another label";
 
     TRY(set_members(m, ret_reply, err));
     FAIL_IF(c->close.wanted == NULL, err, FILES_DIFFER, 0,
-            "the version has %llu files, %llu are expected%s", (unsigned long long)m->files,
+            "the version has %llu files, %llu are expected; %s", (unsigned long long)m->files,
             (unsigned long long)c->close.count, advice);
     FAIL(err, FILES_DIFFER, 0,
-         "of the version's files %llu are missing, %llu unexpected, %llu different%s",
+         "of the version's files %llu are missing, %llu unexpected, %llu different; %s",
          (unsigned long long)m->kinds[MISFIT_MISSING].count,
          (unsigned long long)m->kinds[MISFIT_UNEXPECTED].count,
          (unsigned long long)m->kinds[MISFIT_DIFFERENT].count, advice);
