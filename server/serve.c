@@ -31,7 +31,8 @@ enum {
     END_LOOKS = 40, /* for jobs under way, when it ends */
     END_PAUSE_MS = 50,
     HOUSE_S = 5,
-    IDLE_MS = 30000, /* after which a cached thing goes */
+    OTHER_DESCRIPTORS = 300, /* of an inspector and its zygote, which has a socket for each child */
+    IDLE_MS = 30000,         /* after which a cached thing goes */
 };
 
 /* All that is alive, in the order in which it came up. */
@@ -118,6 +119,23 @@ raise_descriptors(void)
         return;
     limit.rlim_cur = limit.rlim_max;
     (void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/* An inspector holds all files of its version open at once: no version may have more than can be. */
+static void
+bound_version_files(struct daemon *d)
+{
+    struct settings *s = &d->settings;
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY ||
+        limit.rlim_cur >= s->version_files + OTHER_DESCRIPTORS)
+        return;
+    s->version_files = limit.rlim_cur > OTHER_DESCRIPTORS ? limit.rlim_cur - OTHER_DESCRIPTORS : 1;
+    LOG(d->log, LOG_WARNING,
+        "too few open files are granted (ulimit -n): versions have fewer files",
+        LOG_U64("open_files", (uint64_t)limit.rlim_cur),
+        LOG_U64("version_files", s->version_files));
 }
 
 static enum status
@@ -304,6 +322,7 @@ start(struct daemon *d, struct err *err)
     raise_descriptors();
     TRY(start_inspector(d, err));
     TRY(log_open(STDERR_FILENO, level, &d->log, err));
+    bound_version_files(d);
     TRY(start_storage(d, err));
     TRY(start_pools(d, err));
     TRY(start_app(d, err));
