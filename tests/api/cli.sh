@@ -69,8 +69,9 @@ check 'scan names what is no checkpoint' 0 'not a checkpoint .*set/config.json: 
     "$ckptd" scan "$work/set/"
 check 'scan goes below' 0 'not a checkpoint .*set/deep/README' "$ckptd" scan "$work/set"
 check 'scan of a directory as JSON' 0 '"file": ".*set/model.pth"' "$ckptd" scan --json "$work/set"
+cp "$work/out" "$work/scan.json"
 check 'and it is an array of all' 0 '^3$' python3 -c \
-    'import json, sys; print(len(json.load(open(sys.argv[1]))))' "$work/out"
+    'import json, sys; print(len(json.load(open(sys.argv[1]))))' "$work/scan.json"
 check 'scan of an empty directory' 0 '^\[\]$' "$ckptd" scan --json "$work/none"
 cp tests/cases/torch-zip/evil-beside/input.pt "$work/set/deep/evil.pt"
 check 'the worst file is the exit code' 1 '^dangerous  *[^ ]*deep/evil.pt' "$ckptd" scan "$work/set"

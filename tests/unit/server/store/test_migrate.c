@@ -125,7 +125,7 @@ START_TEST(migrate__leaves_nothing_of_one_that_fails)
 }
 END_TEST
 
-START_TEST(migrate__refuses_a_gap), TEST(migrate__keeps_versions_and_events_of_the_first_schema)
+START_TEST(migrate__refuses_a_gap)
 {
     CLEANUP(folder_done) struct folder folder = folder_make();
     DB(db);
@@ -172,6 +172,6 @@ SUITE(migrate)
     return suite_with("migrate", TEST(migrate__brings_an_empty_database_to_the_head),
                       TEST(migrate__goes_on_from_where_it_was_with_the_rows_in_place),
                       LOOP(migrate__refuses_an_edited_renamed_or_newer_history, others),
-                      TEST(migrate__leaves_nothing_of_one_that_fails),
-                      TEST(migrate__refuses_a_gap));
+                      TEST(migrate__leaves_nothing_of_one_that_fails), TEST(migrate__refuses_a_gap),
+                      TEST(migrate__keeps_versions_and_events_of_the_first_schema));
 }
