@@ -20,6 +20,7 @@
 #include "server/api/app.h"
 #include "server/cli/cli.h"
 #include "server/inspector/inspector.h"
+#include "server/jobs/expire.h"
 #include "server/jobs/jobs.h"
 #include "server/jobs/sweep.h"
 #include "server/settings.h"
@@ -30,7 +31,8 @@ enum {
     END_LOOKS = 40, /* for jobs under way, when it ends */
     END_PAUSE_MS = 50,
     HOUSE_S = 5,
-    IDLE_MS = 30000, /* after which a cached thing goes */
+    OTHER_DESCRIPTORS = 300, /* of an inspector and its zygote, which has a socket for each child */
+    IDLE_MS = 30000,         /* after which a cached thing goes */
 };
 
 /* All that is alive, in the order in which it came up. */
@@ -47,7 +49,9 @@ struct daemon {
     char host[256];       /* of --public-url */
     const char *hosts[2]; /* it, if there is one, and NULL */
     struct task sweep;
-    atomic_bool is_ending; /* the sweep stops */
+    struct task expire;
+    atomic_bool is_expiring; /* it waits or runs */
+    atomic_bool is_ending;   /* both stop */
 };
 
 /* Inspections under way get a moment; those that need longer begin anew at the next start. */
@@ -117,6 +121,23 @@ raise_descriptors(void)
     (void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+/* An inspector holds all files of its version open at once: no version may have more than can be. */
+static void
+bound_version_files(struct daemon *d)
+{
+    struct settings *s = &d->settings;
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY ||
+        limit.rlim_cur >= s->version_files + OTHER_DESCRIPTORS)
+        return;
+    s->version_files = limit.rlim_cur > OTHER_DESCRIPTORS ? limit.rlim_cur - OTHER_DESCRIPTORS : 1;
+    LOG(d->log, LOG_WARNING,
+        "too few open files are granted (ulimit -n): versions have fewer files",
+        LOG_U64("open_files", (uint64_t)limit.rlim_cur),
+        LOG_U64("version_files", s->version_files));
+}
+
 static enum status
 start_inspector(struct daemon *d, struct err *err)
 {
@@ -170,6 +191,8 @@ start_app(struct daemon *d, struct err *err)
     app->sandbox = inspector_sandbox(d->inspector);
     app->log = d->log;
     app->wait_max_s = d->settings.wait_max_s;
+    app->files_max = d->settings.version_files;
+    app->open_us = d->settings.open_s * 1000000;
     TRY(cache_new((size_t)d->settings.cache_bytes, &app->inspections, err));
     TRY(cache_new((size_t)d->settings.cache_bytes, &app->manifests, err));
     return cache_new((size_t)d->settings.cache_bytes, &app->replies, err);
@@ -214,6 +237,34 @@ start_sweep(struct daemon *d, struct err *err)
 {
     d->sweep.run = run_sweep;
     return pool_submit(d->pools[ROUTE_HEAVY], &d->sweep, err);
+}
+
+/* Open versions that nobody has touched for so long, and the blobs that nobody else has. */
+static void
+run_expire(struct task *task)
+{
+    struct daemon *d = TASK_OWNER(task, struct daemon, expire);
+    struct expire_result result;
+    struct err err = {0};
+
+    if (expire_run(d->store, d->blobs, &d->is_ending, &result, &err) != OK)
+        LOG(d->log, LOG_WARNING, "expiry failed", LOG_ERR(&err));
+    else if (result.versions > 0 || result.blobs > 0)
+        LOG(d->log, LOG_INFO, "open versions expired", LOG_U64("versions", result.versions),
+            LOG_U64("files", result.files), LOG_U64("blobs_removed", result.blobs));
+    atomic_store(&d->is_expiring, false);
+}
+
+static void
+start_expire(struct daemon *d)
+{
+    struct err err = {0};
+
+    if (atomic_exchange(&d->is_expiring, true))
+        return;
+    d->expire.run = run_expire;
+    if (pool_submit(d->pools[ROUTE_HEAVY], &d->expire, &err) != OK)
+        atomic_store(&d->is_expiring, false); /* the pool is full: at the next round */
 }
 
 /* The host and port of --public-url, which clients then send as Host. */
@@ -271,6 +322,7 @@ start(struct daemon *d, struct err *err)
     raise_descriptors();
     TRY(start_inspector(d, err));
     TRY(log_open(STDERR_FILENO, level, &d->log, err));
+    bound_version_files(d);
     TRY(start_storage(d, err));
     TRY(start_pools(d, err));
     TRY(start_app(d, err));
@@ -293,7 +345,8 @@ block_signals(sigset_t *ret_set)
     (void)signal(SIGXFSZ, SIG_IGN);
 }
 
-/* Now and then: let go of what nobody has asked for lately, and give the memory back. */
+/* Now and then: let go of what nobody has asked for lately, give the memory back, and look for what has
+ * expired. */
 static void
 keep_house(struct daemon *d)
 {
@@ -301,6 +354,7 @@ keep_house(struct daemon *d)
     cache_age(d->app.manifests, IDLE_MS);
     cache_age(d->app.replies, IDLE_MS);
     mem_trim();
+    start_expire(d);
 }
 
 static int

@@ -20,6 +20,8 @@ struct settings {
     const char *public_url;
     const char *log_level;
     uint64_t upload_bytes;
+    uint64_t version_files;
+    uint64_t open_s;
     uint64_t uploads;
     uint64_t connections;
     uint64_t reserve_bytes;

@@ -12,6 +12,8 @@ extern const size_t api_route_count;
 handler_function versions_list, versions_get;
 /* uploads.c */
 extern const struct upload versions_put, versions_post;
+/* uploads_file.c, uploads_commit.c */
+extern const struct upload versions_file_put, versions_commit;
 /* models.c */
 handler_function models_list, models_list_namespace, models_get;
 /* files.c */

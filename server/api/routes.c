@@ -3,7 +3,7 @@
 #include "server/api/api.h"
 #include "server/http/request.h"
 
-enum { MANIFEST_BYTES_MAX = 64 << 20 };
+enum { MANIFEST_BYTES_MAX = 64 << 20, COMMIT_BYTES_MAX = 16 << 20 };
 
 #define VERSIONS "/v1/models/{ns}/{model}/versions"
 
@@ -89,6 +89,25 @@ const struct route api_routes[] = {
      .handler = versions_file,
      .scope = SCOPE_READ,
      .namespace = "ns"},
+    {.method = METHOD_PUT,
+     .pattern = VERSIONS "/{ref}/files/{path...}",
+     .name = "versions_file_put",
+     .upload = &versions_file_put,
+     .pool = ROUTE_IO,
+     .scope = SCOPE_WRITE,
+     .namespace = "ns",
+     .body = BODY_STREAM,
+     .query = "digest"},
+    {.method = METHOD_POST,
+     .pattern = VERSIONS "/{ref}/commit",
+     .name = "versions_commit",
+     .upload = &versions_commit,
+     .pool = ROUTE_IO,
+     .scope = SCOPE_WRITE,
+     .namespace = "ns",
+     .body = BODY_STREAM,
+     .body_cap_bytes = COMMIT_BYTES_MAX,
+     .query = "alias meta.* wait"},
     {.method = METHOD_GET,
      .pattern = VERSIONS "/{ref}/tensor-data",
      .name = "versions_tensor_data",

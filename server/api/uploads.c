@@ -1,5 +1,5 @@
 /*
- * Uploads of one file: PUT …/versions/{label}, and POST …/versions, which makes the label itself and
+ * Uploads of a version of one file: PUT …/versions/{label}, and POST …/versions, which makes the label itself and
  * takes multipart/form-data too (uploads_form.c). Design.md §3: refuse before the body where the
  * label, the digest or the length tell; receive; keep; one transaction; only then 201.
  */
@@ -34,8 +34,8 @@ names_algorithm(struct slice digest)
     return i > 0 && i < digest.length && digest.at[i] == ':';
 }
 
-static enum status
-parse_expected(const struct request *r, struct uploading *u, struct err *err)
+enum status
+uploads_parse_expected(const struct request *r, struct uploading *u, struct err *err)
 {
     struct slice digest = request_query(r, "digest"), header = request_header(r, "Repr-Digest");
     struct digest told;
@@ -83,12 +83,26 @@ parse_names(const struct request *r, struct uploading *u, struct err *err)
     return OK;
 }
 
+static enum status
+fail_taken(const struct uploading *u, enum version_state state, struct err *err)
+{
+    FAIL_IF(state == VERSION_OPEN, err, LABEL_TAKEN, 0,
+            "the version %.*s of %.*s/%.*s is open: files are being added to it one by one, by PUT "
+            "…/files/{path}; commit it (POST …/commit), or choose another label",
+            SLICE_PRINT(u->new.label), SLICE_PRINT(u->new.namespace), SLICE_PRINT(u->new.model));
+    FAIL(err, LABEL_TAKEN, 0,
+         "%.*s/%.*s already has a version %.*s with other bytes; choose another label, or "
+         "?if_exists=new",
+         SLICE_PRINT(u->new.namespace), SLICE_PRINT(u->new.model), SLICE_PRINT(u->new.label));
+}
+
 /* The version that has the label already: refuse or answer at once where that is certain. */
 static enum status
 meet_taken_label(const struct request *r, struct uploading *u, const struct version *there,
                  struct reply *ret_reply, struct err *err)
 {
-    bool is_equal = u->has_expected && digest_equal(&u->expected, &there->fileset);
+    bool is_open = there->state == VERSION_OPEN;
+    bool is_equal = !is_open && u->has_expected && digest_equal(&u->expected, &there->fileset);
     bool differs = u->has_expected
                        ? !is_equal
                        : r->has_length && !u->is_form &&
@@ -101,16 +115,21 @@ meet_taken_label(const struct request *r, struct uploading *u, const struct vers
     }
     if (u->new.wants_free_label)
         return OK;
-    FAIL_IF(differs, err, LABEL_TAKEN, 0,
-            "%.*s/%.*s already has a version %.*s with other bytes; choose another label, or "
-            "?if_exists=new",
-            SLICE_PRINT(u->new.namespace), SLICE_PRINT(u->new.model), SLICE_PRINT(u->new.label));
+    if (is_open || differs)
+        return fail_taken(u, there->state, err);
     u->only_compares = !u->has_expected; /* read and hash; nothing needs to be kept */
     return OK;
 }
 
-static enum status
-begin_sink(const struct request *r, struct uploading *u, struct err *err)
+enum status
+uploads_check_length(const struct request *r, struct err *err)
+{
+    FAIL_IF(r->has_length && r->length == 0, err, BAD_REQUEST, 0, "%s", empty_body);
+    return OK;
+}
+
+enum status
+uploads_begin_sink(const struct request *r, struct uploading *u, struct err *err)
 {
     uint64_t size = r->has_length && !u->is_form ? r->length : BLOBS_SIZE_UNKNOWN;
 
@@ -138,8 +157,8 @@ begin(const struct request *r, struct uploading *u, struct reply *ret_reply, str
     };
     TRY(request_query_u64(r, "wait", 0, 0, u->app->wait_max_s, &u->wait_s, err));
     TRY(parse_names(r, u, err));
-    FAIL_IF(r->has_length && r->length == 0, err, BAD_REQUEST, 0, "%s", empty_body);
-    TRY(parse_expected(r, u, err));
+    TRY(uploads_check_length(r, err));
+    TRY(uploads_parse_expected(r, u, err));
     TRY(uploads_parse_metadata(r, u, err));
     if (u->new.label.length > 0)
         status = version_store_peek(u->app->store, u->new.namespace, u->new.model, u->new.label,
@@ -152,11 +171,11 @@ begin(const struct request *r, struct uploading *u, struct reply *ret_reply, str
     }
     if (ret_reply->status != 0)
         return OK;
-    return begin_sink(r, u, err);
+    return uploads_begin_sink(r, u, err);
 }
 
-static void
-uploading_free(void *state)
+void
+uploads_free(void *state)
 {
     struct uploading *u = state;
 
@@ -175,7 +194,7 @@ put_begin(const struct request *r, void **ret_state, struct reply *ret_reply, st
     FAIL_IF(u == NULL, err, NO_MEMORY, 0, "out of memory");
     status = begin(r, u, ret_reply, err);
     if (status != OK || ret_reply->status != 0) {
-        uploading_free(u);
+        uploads_free(u);
         return status;
     }
     *ret_state = u;
@@ -194,7 +213,7 @@ post_begin(const struct request *r, void **ret_state, struct reply *ret_reply, s
     if (status == OK)
         status = begin(r, u, ret_reply, err);
     if (status != OK || ret_reply->status != 0) {
-        uploading_free(u);
+        uploads_free(u);
         return status;
     }
     *ret_state = u;
@@ -207,14 +226,16 @@ enum status
 uploads_take(struct uploading *u, const void *bytes, size_t length, struct err *err)
 {
     u->received += length;
+    if (u->is_part)
+        TRY(uploads_file_touch(u, err));
     if (!u->only_compares)
         return blobs_write(u->sink, bytes, length, err);
     hash_add(&u->hash, bytes, length);
     return OK;
 }
 
-static enum status
-write_body(void *state, const void *bytes, size_t length, struct err *err)
+enum status
+uploads_write(void *state, const void *bytes, size_t length, struct err *err)
 {
     struct uploading *u = state;
 
@@ -223,8 +244,8 @@ write_body(void *state, const void *bytes, size_t length, struct err *err)
     return uploads_take(u, bytes, length, err);
 }
 
-static void
-abort_body(void *state, const struct err *why)
+void
+uploads_abort(void *state, const struct err *why)
 {
     struct uploading *u = state;
 
@@ -244,17 +265,14 @@ compare(const struct request *r, struct uploading *u, struct err *err)
 
     TRY(version_store_peek(u->app->store, u->new.namespace, u->new.model, u->new.label, r->arena,
                            &there, err));
-    FAIL_IF(!digest_equal(&d, &there.fileset), err, LABEL_TAKEN, 0,
-            "%.*s/%.*s already has a version %.*s with other bytes; choose another label, or "
-            "?if_exists=new",
-            SLICE_PRINT(u->new.namespace), SLICE_PRINT(u->new.model), SLICE_PRINT(u->new.label));
+    if (there.state == VERSION_OPEN || !digest_equal(&d, &there.fileset))
+        return fail_taken(u, there.state, err);
     u->commit = (struct version_commit){.outcome = VERSION_REPEATED, .id = there.id};
     return OK;
 }
 
-/* The bytes were linked, and no version has them: they go, unless another upload wants them. */
-static void
-drop_bytes(const struct uploading *u)
+void
+uploads_drop_bytes(const struct uploading *u)
 {
     const char *owner = blobs_instance(u->app->blobs);
     const struct digest *digest = &u->file.digest;
@@ -270,40 +288,51 @@ drop_bytes(const struct uploading *u)
 }
 
 static enum status
-commit_kept(struct uploading *u, struct err *err)
+keep_and_commit(struct uploading *u, uploads_commit_function *commit, struct err *err)
 {
     for (int i = 0; i < COMMIT_TRIES; i++) {
         enum status status;
+        bool must_wait = false;
 
         TRY(blobs_keep(u->sink, err));
-        status = version_store_commit(u->app->store, &u->new, &u->commit, err);
+        status = commit(u, &must_wait, err);
         blobs_let_go(u->sink);
         TRY(status);
-        if (u->commit.outcome != VERSION_AGAIN)
-            break;
+        if (!must_wait)
+            return OK;
         (void)nanosleep(&(struct timespec){.tv_nsec = COMMIT_PAUSE_MS * 1000000L}, NULL);
     }
-    return OK;
+    FAIL(err, BUSY, 0, "equal bytes are being deleted just now; try again");
 }
 
-static enum status
-commit(struct uploading *u, struct err *err)
+enum status
+uploads_keep(struct uploading *u, uploads_commit_function *commit, struct err *err)
 {
     enum status status;
 
     FAIL_IF(u->received == 0, err, BAD_REQUEST, 0, "%s", empty_body);
     TRY(blobs_finish(u->sink, u->has_expected ? &u->expected : NULL, &u->file.digest, &u->file.size,
                      err));
-    status = commit_kept(u, err);
-    if (status != OK || u->commit.outcome == VERSION_TAKEN)
-        drop_bytes(u);
-    TRY(status);
-    FAIL_IF(u->commit.outcome == VERSION_AGAIN, err, BUSY, 0,
-            "equal bytes are being deleted just now; try again");
-    FAIL_IF(u->commit.outcome == VERSION_TAKEN, err, LABEL_TAKEN, 0,
-            "%.*s/%.*s already has a version %.*s with other bytes; choose another label, or "
-            "?if_exists=new",
-            SLICE_PRINT(u->new.namespace), SLICE_PRINT(u->new.model), SLICE_PRINT(u->new.label));
+    status = keep_and_commit(u, commit, err);
+    if (status != OK)
+        uploads_drop_bytes(u);
+    return status;
+}
+
+static enum status
+commit_version(struct uploading *u, bool *ret_again, struct err *err)
+{
+    TRY(version_store_commit(u->app->store, &u->new, &u->commit, err));
+    *ret_again = u->commit.outcome == VERSION_AGAIN;
+    if (u->commit.outcome == VERSION_TAKEN)
+        return fail_taken(u, u->commit.state, err);
+    return OK;
+}
+
+static enum status
+commit(struct uploading *u, struct err *err)
+{
+    TRY(uploads_keep(u, commit_version, err));
     if (u->commit.has_job)
         u->app->wake_jobs(u->app->wake_context);
     return OK;
@@ -353,16 +382,16 @@ finish(const struct request *r, void *state, struct reply *ret_reply, struct err
 
 const struct upload versions_put = {
     .begin = put_begin,
-    .write = write_body,
+    .write = uploads_write,
     .finish = finish,
-    .abort = abort_body,
-    .free = uploading_free,
+    .abort = uploads_abort,
+    .free = uploads_free,
 };
 
 const struct upload versions_post = {
     .begin = post_begin,
-    .write = write_body,
+    .write = uploads_write,
     .finish = finish,
-    .abort = abort_body,
-    .free = uploading_free,
+    .abort = uploads_abort,
+    .free = uploads_free,
 };

@@ -1,7 +1,8 @@
 #pragma once
 /*
- * The parts of an upload: its state, and what uploads.c takes from uploads_query.c (parameters and
- * headers) and uploads_form.c (multipart/form-data).
+ * The parts of an upload: its state, and what uploads.c (a version of one file), uploads_file.c (a file of
+ * several) and uploads_commit.c (the end of several) share, with uploads_query.c (parameters and headers)
+ * and uploads_form.c (multipart/form-data).
  */
 #include "server/api/app.h"
 #include "server/store/version_store.h"
@@ -30,7 +31,41 @@ struct uploading {
 
     bool is_committed;
     struct version_commit commit;
+
+    bool is_part; /* of a version of several files */
+    struct version_part part;
+    struct version_place place;
+    uint64_t touched_ms; /* when the open version was last kept from expiring */
 };
+
+/* ---- uploads.c ---- */
+
+/* What ?digest= and Repr-Digest announce. */
+enum status uploads_parse_expected(const struct request *r, struct uploading *u,
+                                   struct err *err) MUST_CHECK;
+
+/* ERR_BAD_REQUEST where the head tells of an empty body. */
+enum status uploads_check_length(const struct request *r, struct err *err) MUST_CHECK;
+
+/* Be ready for the body: to keep it, or only to hash it. */
+enum status uploads_begin_sink(const struct request *r, struct uploading *u,
+                               struct err *err) MUST_CHECK;
+
+/* The body is whole: its digest and size go to u->file; keep the bytes, and commit them by the
+ * function, which says in *ret_again that a blob of equal bytes is just being deleted. Where it fails
+ * the bytes go. */
+typedef enum status uploads_commit_function(struct uploading *u, bool *ret_again, struct err *err);
+enum status uploads_keep(struct uploading *u, uploads_commit_function *commit,
+                         struct err *err) MUST_CHECK;
+
+/* The bytes were kept, and no version has them: they go, unless another upload wants them. */
+void uploads_drop_bytes(const struct uploading *u);
+
+/* For struct upload. */
+enum status uploads_write(void *state, const void *bytes, size_t length,
+                          struct err *err) MUST_CHECK;
+void uploads_abort(void *state, const struct err *why);
+void uploads_free(void *state);
 
 /* The next bytes of the file itself. */
 enum status uploads_take(struct uploading *u, const void *bytes, size_t length,
@@ -39,6 +74,11 @@ enum status uploads_take(struct uploading *u, const void *bytes, size_t length,
 /* 201 for a new version, 200 for a repeat; or parked until it has settled. */
 enum status uploads_answer(const struct request *r, const struct uploading *u,
                            struct reply *ret_reply, struct err *err) MUST_CHECK;
+
+/* ---- uploads_file.c ---- */
+
+/* Its version stays open while the body comes, however long that takes. Cheap where nothing is due. */
+enum status uploads_file_touch(struct uploading *u, struct err *err) MUST_CHECK;
 
 /* ---- uploads_query.c ---- */
 

@@ -99,10 +99,18 @@ version_json(struct json_writer *w, const struct version *v, const struct loaded
     jw_pair_slice(w, "version", v->label);
     jw_pair_u64(w, "serial", v->serial);
     jw_key(w, "digest");
-    json_digest(w, &v->digest);
+    if (v->state == VERSION_OPEN)
+        jw_null(w);
+    else
+        json_digest(w, &v->digest);
     jw_pair_text(w, "state", version_state_name(v->state));
     jw_key(w, "created_at");
     json_time(w, v->created_at_us);
+    jw_key(w, "expires_at");
+    if (v->expires_at_us == 0)
+        jw_null(w);
+    else
+        json_time(w, v->expires_at_us);
     write_files(w, v);
     jw_key(w, "aliases");
     jw_flat_array(w);

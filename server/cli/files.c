@@ -3,12 +3,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/base/attr.h"
 #include "common/base/buf.h"
+#include "common/base/mem.h"
 #include "common/formats/format.h"
+#include "server/cli/folder.h"
 
 enum { CHUNK_BYTES = 65536 };
 
@@ -94,19 +97,100 @@ files_write(const char *path, struct slice bytes, struct err *err)
     return OK;
 }
 
-enum status
-files_inspect(const char *path, const struct limits *limits, struct inspection *ret,
-              struct err *err)
+static void
+free_folder(struct folder **folder)
+{
+    folder_free(*folder);
+}
+
+static void
+free_text(struct slice *text)
+{
+    union {
+        const char *in;
+        void *out;
+    } at = {.in = text->at};
+
+    mem_free(at.out);
+}
+
+static enum status
+inspect_folder(const char *path, const struct folder_wish *wish, const struct limits *limits,
+               struct inspection *ret, struct err *err)
+{
+    CLEANUP(free_folder) struct folder *folder = NULL;
+    struct fileset files;
+
+    TRY(folder_open(path, wish, &folder, err));
+    files = folder_files(folder);
+    return format_read(&files, limits, ret, err);
+}
+
+static enum status
+inspect_file(const char *path, const struct limits *limits, struct inspection *ret, struct err *err)
 {
     CLEANUP(close_fd) int fd = -1;
     struct source source;
     struct fileset files;
 
-    *ret = (struct inspection){0};
     TRY(open_file(path, &fd, err));
     TRY(source_of_fd(&fd, &source, err));
     files = fileset_of_source(&source);
     return format_read(&files, limits, ret, err);
+}
+
+/* An index stands for the files of its folder that it names. */
+static enum status
+inspect_index(const char *path, const char *folder, const char *name, const struct limits *limits,
+              struct inspection *ret, struct err *err)
+{
+    CLEANUP(free_text) struct slice text = {0};
+    CLEANUP(arena_done) struct arena arena = arena_with_cap(limits->arena_bytes);
+    struct folder_wish wish = {.first = name};
+    struct slice *names = NULL;
+    bool is_index;
+
+    TRY(files_read(path, limits->header_bytes, &text, err));
+    TRY(folder_index_names(text, limits, &arena, &names, &wish.name_count, &is_index, err));
+    wish.names = names;
+    return is_index ? inspect_folder(folder, &wish, limits, ret, err)
+                    : inspect_file(path, limits, ret, err);
+}
+
+bool
+files_is_directory(const char *path)
+{
+    struct stat status;
+
+    return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
+}
+
+/* Three kinds of file mean their neighbours, too: an index, DCP's .metadata, and an ONNX model, whose
+ * weights may lie beside it. Any other is read alone. */
+enum status
+files_inspect(const char *path, const struct limits *limits, struct inspection *ret,
+              struct err *err)
+{
+    CLEANUP(buf_done) struct buf folder = buf_with_cap(8192);
+    const char *slash = strrchr(path, '/'), *name = slash == NULL ? path : slash + 1;
+    bool is_index = slice_ends(slice_of(name), slice_of(".index.json"));
+
+    *ret = (struct inspection){0};
+    if (files_is_directory(path))
+        return inspect_folder(path, &(struct folder_wish){.is_deep = true}, limits, ret, err);
+    if (!is_index && !slice_is(slice_of(name), ".metadata") &&
+        !slice_ends(slice_of(name), slice_of(".onnx")))
+        return inspect_file(path, limits, ret, err);
+    if (slash == NULL)
+        buf_text(&folder, ".");
+    else
+        buf_add(&folder, path, slash == path ? 1 : (size_t)(slash - path));
+    buf_add(&folder, "", 1);
+    TRY(buf_check(&folder, err));
+    if (access(path, F_OK) != 0 || is_index)
+        return is_index ? inspect_index(path, folder.bytes, name, limits, ret, err)
+                        : inspect_file(path, limits, ret, err);
+    return inspect_folder(folder.bytes, &(struct folder_wish){.first = name}, limits, ret, err);
 }
 
 enum status

@@ -2,6 +2,8 @@
 /*
  * Files of the command line: read whole, written whole, or handed to a reader.
  */
+#include <stdbool.h>
+
 #include "common/base/limits.h"
 #include "common/base/slice.h"
 #include "common/structure/inspection.h"
@@ -14,7 +16,10 @@ enum status files_read(const char *path, size_t cap_bytes, struct slice *ret_byt
 /* Write all of it to a file beside path, sync, and move it there. */
 enum status files_write(const char *path, struct slice bytes, struct err *err) MUST_CHECK;
 
-/* Inspect the file in this process. ERR_NOT_FOUND and ERR_IO speak of the path, any other error of
+bool files_is_directory(const char *path);
+
+/* Inspect the file, or the files of a directory together, in this process. An index (*.index.json) stands
+ * for the files that it names, .metadata and *.onnx for all of their folder. ERR_NOT_FOUND and ERR_IO speak of the path, any other error of
  * the file. ret is the caller's to inspection_done on any outcome. */
 enum status files_inspect(const char *path, const struct limits *limits, struct inspection *ret,
                           struct err *err) MUST_CHECK;

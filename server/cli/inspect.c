@@ -1,4 +1,4 @@
-/* ckptd inspect FILE [--json]: what is in a checkpoint, without loading it. */
+/* ckptd inspect FILE|DIR [--json]: what is in a checkpoint, without loading it. */
 #include "common/base/attr.h"
 #include "common/render/inspection_json.h"
 #include "common/render/inspection_text.h"
@@ -13,9 +13,11 @@ static const struct option_row rows[] = {
 };
 
 static const struct usage usage = {
-    .line = "ckptd inspect FILE [--json] [--summary]",
-    .about = "Read a checkpoint's structure: its state dicts, tensors, metadata, and whether it is "
-             "safe\nto load. Nothing in the file is ever run.",
+    .line = "ckptd inspect FILE|DIR [--json] [--summary]",
+    .about =
+        "Read a checkpoint's structure: its state dicts, tensors, metadata, and whether it is "
+        "safe\nto load. Nothing in the file is ever run. A directory's files are read together; an "
+        "index\n(*.index.json) stands for the files that it names.",
     .epilogue = "exit: 0 read, 1 unreadable, 3 usage or no such file",
     .rows = rows,
 };

@@ -1,9 +1,11 @@
 /* ckptd scan FILE [--json]: is it safe to load? */
 #include "common/base/attr.h"
+#include "common/formats/format.h"
 #include "common/render/inspection_json.h"
 #include "common/render/inspection_text.h"
 #include "server/cli/cli.h"
 #include "server/cli/files.h"
+#include "server/cli/folder.h"
 #include "server/cli/options.h"
 
 static const struct option_row rows[] = {
@@ -13,9 +15,10 @@ static const struct option_row rows[] = {
 };
 
 static const struct usage usage = {
-    .line = "ckptd scan FILE [--json] [--strict]",
+    .line = "ckptd scan FILE|DIR [--json] [--strict]",
     .about = "Say whether a checkpoint is safe to load: `clean`, `unlisted` (globals that nobody "
-             "vouches\nfor), `malformed`, or `dangerous`. Nothing in the file is ever run.",
+             "vouches\nfor), `malformed`, or `dangerous`. Nothing in the file is ever run. In a "
+             "directory each file is\njudged alone, and what is no checkpoint is said to be none.",
     .epilogue = "exit: 0 clean or unlisted, 1 dangerous or malformed, 2 a limit or the time was "
                 "reached,\n      3 usage or no such file",
     .rows = rows,
@@ -32,6 +35,20 @@ note_unreadable(struct inspection *in, const struct limits *limits, const struct
     return inspection_note(in, limits, FINDING_UNREADABLE, (struct slice){0}, err, "%s", why->text);
 }
 
+static void
+write_json(struct json_writer *w, const struct inspection *in, const char *path)
+{
+    jw_object(w);
+    jw_pair_text(w, "file", path);
+    jw_key(w, "format");
+    if (in->format.length > 0)
+        jw_slice(w, in->format);
+    else
+        jw_null(w);
+    inspection_json_safety(w, in);
+    jw_object_end(w);
+}
+
 static enum status
 print(const struct inspection *in, const char *path, bool as_json, struct err *err)
 {
@@ -39,15 +56,7 @@ print(const struct inspection *in, const char *path, bool as_json, struct err *e
     struct json_writer w = json_writer_to(&out, 2);
 
     if (as_json) {
-        jw_object(&w);
-        jw_pair_text(&w, "file", path);
-        jw_key(&w, "format");
-        if (in->format.length > 0)
-            jw_slice(&w, in->format);
-        else
-            jw_null(&w);
-        inspection_json_safety(&w, in);
-        jw_object_end(&w);
+        write_json(&w, in, path);
         buf_char(&out, '\n');
     } else {
         buf_printf(&out, "%-13s%s\n", "file", path);
@@ -67,30 +76,154 @@ exit_code(const struct inspection *in, enum status read, bool is_strict)
     return is_strict && in->safety == SAFETY_UNLISTED ? EXIT_NO : EXIT_DONE;
 }
 
-int
-cli_scan(int argc, char **argv)
+/* ---- a directory: each of its files alone ---- */
+
+struct scanning {
+    const char *root;
+    const struct limits *limits;
+    bool is_strict;
+    bool as_json;
+    struct buf out; /* the lines, or the array so far */
+    struct json_writer json;
+    int worst;
+};
+
+/* Dangerous before what could not be told, that before what is fine. */
+static void
+note_code(struct scanning *s, int code)
+{
+    static const int weights[] = {[EXIT_DONE] = 0, [EXIT_NO] = 2, [EXIT_UNKNOWN] = 1};
+
+    if (weights[code] > weights[s->worst])
+        s->worst = code;
+}
+
+static void
+tell_stranger(struct scanning *s, const char *path, const struct err *why)
+{
+    if (!s->as_json) {
+        buf_printf(&s->out, "%-18s%s: %s\n", "not a checkpoint", path, why->text);
+        return;
+    }
+    jw_object(&s->json);
+    jw_pair_text(&s->json, "file", path);
+    jw_pair_text(&s->json, "format", NULL);
+    jw_pair_text(&s->json, "safety", NULL);
+    jw_pair_text(&s->json, "message", why->text);
+    jw_object_end(&s->json);
+}
+
+static enum status
+scan_file(struct scanning *s, const struct fileset *all, size_t i, struct err *err)
 {
     CLEANUP(inspection_done) struct inspection in = {0};
-    struct limits limits = limits_default();
-    struct options o;
-    struct err why = {0}, err = {0};
-    enum status read;
-    int code;
+    CLEANUP(buf_done) struct buf path = buf_with_cap(16384);
+    struct err why = {0};
+    struct source source;
+    struct fileset alone;
+    enum status read = all->open(all->context, i, &source, &why);
 
-    if (!options_begin(&usage, argc, argv, 1, 1, &o, &code))
-        return code;
-    read = files_inspect(o.words[0], &limits, &in, &why);
+    buf_printf(&path, "%s%s%.*s", s->root, slice_ends(slice_of(s->root), slice_of("/")) ? "" : "/",
+               SLICE_PRINT(all->path(all->context, i)));
+    TRY(buf_check(&path, err));
+    alone = fileset_of_source(&source);
+    if (read == OK)
+        read = format_read(&alone, s->limits, &in, &why);
+    if (read == ERR_UNRECOGNIZED) {
+        tell_stranger(s, path.bytes, &why);
+        return buf_check(&s->out, err);
+    }
+    if (read != OK)
+        TRY(note_unreadable(&in, s->limits, &why, err));
+    note_code(s, read == ERR_IO ? EXIT_UNKNOWN : exit_code(&in, read, s->is_strict));
+    if (s->as_json)
+        write_json(&s->json, &in, path.bytes);
+    else
+        buf_printf(&s->out, "%-18s%s%s%s\n", safety_name(in.safety), path.bytes,
+                   read == OK ? "" : ": ", why.text);
+    return buf_check(&s->out, err);
+}
+
+static void
+free_folder(struct folder **folder)
+{
+    folder_free(*folder);
+}
+
+static enum status
+scan_files(struct scanning *s, struct err *err)
+{
+    CLEANUP(free_folder) struct folder *folder = NULL;
+    struct fileset files;
+
+    TRY(folder_open(s->root, &(struct folder_wish){.is_deep = true}, &folder, err));
+    files = folder_files(folder);
+    if (s->as_json)
+        jw_array(&s->json);
+    for (size_t i = 0; i < files.count; i++) {
+        TRY(scan_file(s, &files, i, err));
+        if (s->as_json)
+            continue;
+        TRY(files_print(buf_slice_of(&s->out), err)); /* a long list is read while it grows */
+        buf_clear(&s->out);
+    }
+    if (!s->as_json)
+        return OK;
+    jw_array_end(&s->json);
+    buf_char(&s->out, '\n');
+    TRY(buf_check(&s->out, err));
+    return files_print(buf_slice_of(&s->out), err);
+}
+
+static int
+scan_folder(const char *path, const struct options *o, const struct limits *limits)
+{
+    struct scanning s = {.root = path,
+                         .limits = limits,
+                         .is_strict = options_has(o, "--strict"),
+                         .as_json = options_has(o, "--json"),
+                         .out = buf_with_cap((size_t)1 << 30)};
+    struct err err = {0};
+    enum status status;
+
+    s.json = json_writer_to(&s.out, 2);
+    status = scan_files(&s, &err);
+    buf_done(&s.out);
+    if (status == OK)
+        return s.worst;
+    cli_complain("%s", err.text);
+    return s.worst == EXIT_NO ? EXIT_NO : EXIT_UNKNOWN;
+}
+
+static int
+scan_one(const char *path, const struct options *o, const struct limits *limits)
+{
+    CLEANUP(inspection_done) struct inspection in = {0};
+    struct err why = {0}, err = {0};
+    enum status read = files_inspect(path, limits, &in, &why);
+
     if (read == ERR_NOT_FOUND || read == ERR_IO) {
         cli_complain("%s", why.text);
         return EXIT_USAGE;
     }
-    if (read != OK && note_unreadable(&in, &limits, &why, &err) != OK) {
+    if ((read != OK && note_unreadable(&in, limits, &why, &err) != OK) ||
+        print(&in, path, options_has(o, "--json"), &err) != OK) {
         cli_complain("%s", err.text);
         return EXIT_UNKNOWN;
     }
-    if (print(&in, o.words[0], options_has(&o, "--json"), &err) != OK) {
-        cli_complain("%s", err.text);
-        return EXIT_UNKNOWN;
-    }
-    return exit_code(&in, read, options_has(&o, "--strict"));
+    return exit_code(&in, read, options_has(o, "--strict"));
+}
+
+int
+cli_scan(int argc, char **argv)
+{
+    struct limits limits = limits_default();
+    struct options o;
+    int code;
+
+    if (!options_begin(&usage, argc, argv, 1, 1, &o, &code))
+        return code;
+    if (files_is_directory(o.words[0]))
+        return scan_folder(o.words[0], &o, &limits);
+    return scan_one(o.words[0], &o, &limits);
 }

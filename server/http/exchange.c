@@ -4,7 +4,7 @@
 #include "server/http/problem.h"
 #include "server/work/clock.h"
 
-enum { EXCHANGE_ARENA_BYTES = 4 << 20 };
+enum { EXCHANGE_ARENA_BYTES = 32 << 20 };
 
 struct exchange *
 exchange_new(struct httpd *h, struct conn *conn, struct MHD_Connection *connection)

@@ -5,7 +5,7 @@
 #include "common/base/attr.h"
 #include "common/base/json_writer.h"
 
-enum { PROBLEM_BYTES_MAX = 64 * 1024, RETRY_AFTER_S = 2 };
+enum { PROBLEM_BYTES_MAX = 4 << 20, RETRY_AFTER_S = 2 };
 
 void
 problem_write(struct buf *out, const struct err *err, struct slice request_id,

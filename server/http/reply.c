@@ -8,7 +8,8 @@
 #include "common/base/attr.h"
 #include "common/base/mem.h"
 
-enum { HEADERS_BYTES_MAX = 64 * 1024, HEADER_BYTES_MAX = 8 * 1024 };
+/* Of headers, and of a problem's members, which may be lists. */
+enum { HEADERS_BYTES_MAX = 4 << 20, HEADER_BYTES_MAX = 8 * 1024 };
 
 /* Let go of the body made so far; headers and members stay. */
 static void

@@ -48,7 +48,9 @@ receive_file(int socket, struct job_file *file, struct err *err)
     size_t length;
 
     TRY(protocol_receive(socket, path, sizeof path, &length, &file->fd, err));
-    FAIL_IF(length == 0 || file->fd < 0, err, IO, 0, "the daemon is gone");
+    FAIL_IF(length == 0, err, IO, 0, "the daemon is gone");
+    FAIL_IF(file->fd < 0, err, LIMIT, 0,
+            "the version has more files than the system lets one process open (ulimit -n)");
     file->path_length = length - 1; /* a leading zero byte keeps an empty path a message */
     file->path = mem_copy(path + 1, length - 1);
     FAIL_IF(file->path == NULL, err, NO_MEMORY, 0, "out of memory");

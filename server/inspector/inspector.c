@@ -251,33 +251,39 @@ hand_over(struct inspector *inspector, int socket, pid_t *ret_zygote, struct err
 }
 
 static enum status
-send_file(int socket, const struct inspector_file *file, struct err *err)
+send_file(int socket, const struct inspector_set *set, size_t i, bool *ret_open_failed,
+          struct err *err)
 {
+    CLEANUP(close_fd) int fd = -1;
+    struct slice name = set->path(set->context, i);
     char path[4096];
+    enum status status;
 
-    FAIL_IF(file->path.length > sizeof path - 1, err, LIMIT, 0, "a path of %zu bytes",
-            file->path.length);
+    FAIL_IF(name.length > sizeof path - 1, err, LIMIT, 0, "a path of %zu bytes", name.length);
     path[0] = '\0';
-    if (file->path.length > 0)
-        memcpy(path + 1, file->path.at, file->path.length);
-    return protocol_send(socket, path, file->path.length + 1, file->fd, err);
+    if (name.length > 0)
+        memcpy(path + 1, name.at, name.length);
+    status = set->open(set->context, i, &fd, err);
+    *ret_open_failed = status != OK;
+    TRY(status);
+    return protocol_send(socket, path, name.length + 1, fd, err);
 }
 
 static enum status
-send_job(const struct inspector *inspector, int socket, const struct inspector_file *files,
-         size_t count, struct err *err)
+send_job(const struct inspector *inspector, int socket, const struct inspector_set *set,
+         bool *ret_open_failed, struct err *err)
 {
     struct job_request request = {
         .magic = PROTOCOL_MAGIC,
-        .file_count = (uint32_t)count,
+        .file_count = (uint32_t)set->count,
         .cpu_seconds = inspector->config.cpu_seconds,
         .memory_bytes = inspector->config.memory_bytes,
         .limits = inspector->config.limits,
     };
 
     TRY(protocol_send(socket, &request, sizeof request, -1, err));
-    for (size_t i = 0; i < count; i++)
-        TRY(send_file(socket, &files[i], err));
+    for (size_t i = 0; i < set->count; i++)
+        TRY(send_file(socket, set, i, ret_open_failed, err));
     return OK;
 }
 
@@ -382,13 +388,20 @@ how_it_ended(const struct inspector *inspector, const struct job *job, bool is_l
 }
 
 static enum status
-run_job(struct inspector *inspector, struct job *job, const struct inspector_file *files,
-        size_t count, struct inspection *ret, struct err *err)
+run_job(struct inspector *inspector, struct job *job, const struct inspector_set *set,
+        struct inspection *ret, struct err *err)
 {
     struct err why = {0};
-    bool is_late = false;
+    bool is_late = false, open_failed = false;
+    enum status status = send_job(inspector, job->socket, set, &open_failed, &why);
 
-    TRY(send_job(inspector, job->socket, files, count, err));
+    /* Writing to a child that is already gone says less than how it ended. */
+    FAIL_IF(status == ERR_IO && !open_failed, err, INSPECTOR, 0,
+            "the inspector ended before it took the job");
+    if (status != OK) {
+        err_copy(err, &why);
+        return status;
+    }
     while (!job->is_done && !job->has_failed && !job->has_exit && hear(job, &is_late))
         continue;
     if (!job->is_done || job->record.failed != OK) {
@@ -412,8 +425,8 @@ set_send_timeout(int socket, unsigned ms)
 }
 
 enum status
-inspector_run(struct inspector *inspector, const struct inspector_file *files, size_t count,
-              struct inspection *ret, struct err *err)
+inspector_run_set(struct inspector *inspector, const struct inspector_set *set,
+                  struct inspection *ret, struct err *err)
 {
     CLEANUP(job_done)
     struct job job = {
@@ -425,7 +438,8 @@ inspector_run(struct inspector *inspector, const struct inspector_file *files, s
     *ret = (struct inspection){0};
     job.message = mem_new(MESSAGE_BYTES_MAX, 1);
     FAIL_IF(job.message == NULL, err, NO_MEMORY, 0, "out of memory");
-    FAIL_IF(count == 0 || count > INSPECTOR_FILES_MAX, err, LIMIT, 0, "%zu files", count);
+    FAIL_IF(set->count == 0 || set->count > INSPECTOR_FILES_MAX, err, LIMIT, 0, "%zu files",
+            set->count);
     FAIL_IF(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0, err, BUSY, 0,
             "no socket for the inspection (error %d)", errno);
     job.socket = pair[0];
@@ -434,11 +448,41 @@ inspector_run(struct inspector *inspector, const struct inspector_file *files, s
     status = hand_over(inspector, pair[1], &zygote, err);
     (void)close(pair[1]);
     TRY(status);
-    status = run_job(inspector, &job, files, count, ret, err);
+    status = run_job(inspector, &job, set, ret, err);
     if (status == ERR_TIMEOUT && job.pidfd < 0)
         kill_zygote(inspector, zygote);
-    /* Writing to a child that is already gone says less than how it ended. */
-    if (status == ERR_IO)
-        FAIL(err, INSPECTOR, 0, "the inspector ended before it took the job");
     return status;
+}
+
+static struct slice
+path_of(void *context, size_t i)
+{
+    const struct inspector_file *files = context;
+
+    return files[i].path;
+}
+
+/* The caller's stays open: what is handed over, and closed, is another of the same file. */
+static enum status
+duplicate(void *context, size_t i, int *ret_fd, struct err *err)
+{
+    const struct inspector_file *files = context;
+
+    *ret_fd = fcntl(files[i].fd, F_DUPFD_CLOEXEC, 0);
+    FAIL_IF(*ret_fd < 0, err, BUSY, 0, "no descriptor for the inspection (error %d)", errno);
+    return OK;
+}
+
+enum status
+inspector_run(struct inspector *inspector, const struct inspector_file *files, size_t count,
+              struct inspection *ret, struct err *err)
+{
+    union {
+        const struct inspector_file *in;
+        void *out;
+    } context = {.in = files}; /* only ever read through */
+    struct inspector_set set = {
+        .count = count, .path = path_of, .open = duplicate, .context = context.out};
+
+    return inspector_run_set(inspector, &set, ret, err);
 }

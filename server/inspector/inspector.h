@@ -31,6 +31,16 @@ struct inspector_file {
 
 enum { INSPECTOR_FILES_MAX = 100000 };
 
+/* A set whose files are opened one after the other as they are handed over, so that many of them do not
+ * hold as many descriptors here. */
+struct inspector_set {
+    size_t count;
+    struct slice (*path)(void *context, size_t i);
+    /* A descriptor, which is closed once it was handed over. An error ends the inspection with it. */
+    enum status (*open)(void *context, size_t i, int *ret_fd, struct err *err);
+    void *context;
+};
+
 /* Start the zygote; before threads and secrets, so that it inherits neither. */
 enum status inspector_start(const struct inspector_config *config, struct inspector **ret_inspector,
                             struct err *err) MUST_CHECK;
@@ -49,6 +59,10 @@ void inspector_cut(struct inspector *inspector);
  */
 enum status inspector_run(struct inspector *inspector, const struct inspector_file *files,
                           size_t count, struct inspection *ret, struct err *err) MUST_CHECK;
+
+/* The same for a set that is opened as it goes; what open fails with is the answer. */
+enum status inspector_run_set(struct inspector *inspector, const struct inspector_set *set,
+                              struct inspection *ret, struct err *err) MUST_CHECK;
 
 /* The zygote's process, for tests and /readyz; it may be replaced at any time. */
 int inspector_pid(struct inspector *inspector);

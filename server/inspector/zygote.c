@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -142,6 +143,18 @@ watch(const struct zygote *z, struct pollfd *fds)
     }
 }
 
+/* A set's files come to a child as descriptors, one for each: as many as the system grants. */
+static void
+raise_descriptors(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 int
 inspector_zygote(void)
 {
@@ -149,6 +162,7 @@ inspector_zygote(void)
     struct pollfd fds[2 + CHILDREN_MAX] = {{.fd = ZYGOTE_FD, .events = POLLIN}, {.events = POLLIN}};
     sigset_t mask;
 
+    raise_descriptors();
     /* Ctrl-C at the terminal is the daemon's to handle: it lets running jobs end. */
     (void)signal(SIGINT, SIG_IGN);
     (void)signal(SIGTERM, SIG_DFL);

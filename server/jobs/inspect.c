@@ -1,54 +1,39 @@
 /* The job kind "inspect": its key is a file set's digest. Every version that has those bytes settles
  * with what was found. */
-#include <unistd.h>
-
 #include "common/base/attr.h"
-#include "common/base/mem.h"
 #include "server/jobs/jobs.h"
 #include "server/store/inspection_store.h"
 #include "server/store/version_store.h"
 
-/* The set's files, open. */
-struct opened {
-    struct inspector_file *files;
-    size_t count; /* that are open */
+/* The set's files. */
+struct set {
+    const struct jobs_config *config;
+    struct version_file *files;
+    size_t count;
 };
 
-static void
-opened_done(struct opened *o)
+static struct slice
+file_path(void *context, size_t i)
 {
-    for (size_t i = 0; i < o->count; i++)
-        (void)close(o->files[i].fd);
-    mem_free(o->files);
+    const struct set *set = context;
+
+    return set->files[i].path;
 }
 
 static enum status
-open_files(const struct jobs_config *config, const struct digest *fileset, struct arena *arena,
-           struct opened *o, struct err *err)
+open_file(void *context, size_t i, int *ret_fd, struct err *err)
 {
-    struct version_file *files;
-    size_t count;
+    const struct set *set = context;
+    struct err why = {0};
     uint64_t size;
+    enum status status =
+        blobs_open_file(set->config->blobs, &set->files[i].digest, ret_fd, &size, &why);
 
-    TRY(version_store_fileset(config->store, fileset, arena, &files, &count, err));
-    o->files = mem_new(count, sizeof *o->files);
-    FAIL_IF(o->files == NULL, err, NO_MEMORY, 0, "out of memory");
-    for (size_t i = 0; i < count; i++) {
-        struct err why = {0};
-        enum status status =
-            blobs_open_file(config->blobs, &files[i].digest, &o->files[i].fd, &size, &why);
-
-        /* Not the same as a version that is gone: its bytes are. */
-        FAIL_IF(status == ERR_NOT_FOUND, err, INTERNAL, 0, "the bytes of %.*s are gone",
-                SLICE_PRINT(files[i].path));
-        if (status != OK) {
-            err_copy(err, &why);
-            return status;
-        }
-        o->files[i].path = files[i].path;
-        o->count = i + 1;
-    }
-    return OK;
+    /* Not the same as a version that is gone: its bytes are. */
+    FAIL_IF(status == ERR_NOT_FOUND, err, INTERNAL, 0, "the bytes of %.*s are gone",
+            SLICE_PRINT(set->files[i].path));
+    err_copy(err, &why);
+    return status;
 }
 
 static enum status
@@ -105,18 +90,21 @@ enum status
 job_inspect(const struct jobs_config *config, const struct job *job, struct err *err)
 {
     CLEANUP(arena_done) struct arena arena = arena_with_cap(config->limits.arena_bytes);
-    CLEANUP(opened_done) struct opened opened = {0};
+    struct set files = {.config = config};
+    struct inspector_set set = {.path = file_path, .open = open_file, .context = &files};
     CLEANUP(inspection_done) struct inspection found = {0};
     struct inspection_outcome outcome = {0};
     struct err why = {0};
     enum status status;
 
     TRY(parse_key(job, &outcome.fileset, err));
-    status = open_files(config, &outcome.fileset, &arena, &opened, &why);
+    status = version_store_fileset(config->store, &outcome.fileset, &arena, &files.files,
+                                   &files.count, &why);
+    set.count = files.count;
     if (status == ERR_NOT_FOUND) /* its versions were deleted meanwhile */
         return job_store_finish(config->store, job->id, job->fence, err);
     if (status == OK)
-        status = inspector_run(config->inspector, opened.files, opened.count, &found, &why);
+        status = inspector_run_set(config->inspector, &set, &found, &why);
     if (status != OK && !is_final(status)) {
         err_copy(err, &why);
         return status;

@@ -168,6 +168,54 @@ blob_store_own_orphan(struct store *store, const struct digest *digest, uint64_t
     return OK;
 }
 
+struct condemned {
+    const char *owner;
+    size_t most;
+    struct vec digests; /* of struct digest */
+};
+
+/* A commit revives what it needs: that none has it is asked all the same, for what is unlinked is gone. */
+static const struct query OWN_CONDEMNED = {
+    "UPDATE blob SET state = 'deleting', owner = $1, changed_at = $2 WHERE id IN "
+    "(SELECT b.id FROM blob b WHERE b.state = 'condemned' AND b.state <> 'live' "
+    "AND NOT EXISTS (SELECT 1 FROM version_file f WHERE f.blob_id = b.id) LIMIT $3) "
+    "RETURNING digest",
+    "tii", "t"};
+
+static enum status
+own_condemned(struct db *db, void *context, struct err *err)
+{
+    struct condemned *c = context;
+    CLEANUP(stmt_done) struct stmt s = {0};
+    bool has_row;
+
+    c->digests.count = 0;
+    TRY(stmt_begin(&s, db, &OWN_CONDEMNED,
+                   VALUES(WORD(c->owner), I64(clock_wall_us()), I64((int64_t)c->most)), err));
+    TRY(stmt_row(&s, &has_row, err));
+    while (has_row) {
+        struct digest *digest;
+
+        TRY(vec_add(&c->digests, &digest, "condemned blobs", err));
+        TRY(stmt_digest(&s, 0, digest, err));
+        TRY(stmt_row(&s, &has_row, err));
+    }
+    return OK;
+}
+
+enum status
+blob_store_own_condemned(struct store *store, const char *owner, size_t most, struct arena *arena,
+                         struct digest **ret_digests, size_t *ret_count, struct err *err)
+{
+    struct condemned c = {owner, most, vec_of(sizeof(struct digest), most)};
+    CLEANUP(vec_done) struct vec digests = {0};
+    enum status status = store_write(store, own_condemned, &c, err);
+
+    digests = c.digests;
+    TRY(status);
+    return stmt_rows(&digests, arena, ret_digests, ret_count, err);
+}
+
 static const struct query OWN_LEFT = {
     "UPDATE blob SET owner = $3, changed_at = $4 "
     "WHERE digest = $1 AND state = 'deleting' AND owner = $2 RETURNING id",

@@ -23,6 +23,12 @@ enum status blob_store_get(struct store *store, const struct digest *digest,
 enum status blob_store_own_orphan(struct store *store, const struct digest *digest, uint64_t size,
                                   const char *owner, bool *ret_owned, struct err *err) MUST_CHECK;
 
+/* Take up to most blobs that are condemned, and needed by no version: to be removed and released as
+ * above. */
+enum status blob_store_own_condemned(struct store *store, const char *owner, size_t most,
+                                     struct arena *arena, struct digest **ret_digests,
+                                     size_t *ret_count, struct err *err) MUST_CHECK;
+
 /* Take over what a process that is dead now was deleting: true as above. */
 enum status blob_store_own_left(struct store *store, const struct digest *digest,
                                 const char *dead_owner, const char *owner, bool *ret_owned,

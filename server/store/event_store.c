@@ -8,21 +8,20 @@
 enum { EVENTS_MAX = 1000 }; /* in one list */
 
 static const struct query ADD = {
-    "INSERT INTO event (id, kind, model_id, version_id, at, by, detail) "
-    "VALUES ($1, $2, $3, $4, $5, $6, $7)",
-    "itiiitt", ""};
+    "INSERT INTO event (id, kind, model_id, version_id, label, at, by, detail) "
+    "SELECT $1, $2, v.model_id, v.id, v.label, $4, $5, $6 FROM version v WHERE v.id = $3",
+    "itiitt", ""};
 
 enum status
-event_store_add(struct db *db, const char *kind, int64_t model_id, int64_t version_id,
-                int64_t now_us, const char *by, struct slice detail, struct err *err)
+event_store_add(struct db *db, const char *kind, int64_t version_id, int64_t now_us, const char *by,
+                struct slice detail, struct err *err)
 {
     int64_t id;
 
     TRY(counter_store_next(db, "event", &id, err));
-    return stmt_run(db, &ADD,
-                    VALUES(I64(id), WORD(kind), I64(model_id), I64(version_id), I64(now_us),
-                           WORD(by), TEXT(detail)),
-                    err);
+    return stmt_run(
+        db, &ADD, VALUES(I64(id), WORD(kind), I64(version_id), I64(now_us), WORD(by), TEXT(detail)),
+        err);
 }
 
 struct list {
@@ -34,9 +33,8 @@ struct list {
 };
 
 static const struct query LIST = {
-    "SELECT e.id, e.kind, n.name, m.name, v.label, e.version_id, e.at, e.by, e.detail "
+    "SELECT e.id, e.kind, n.name, m.name, e.label, e.version_id, e.at, e.by, e.detail "
     "FROM event e JOIN model m ON m.id = e.model_id JOIN namespace n ON n.id = m.namespace_id "
-    "JOIN version v ON v.id = e.version_id "
     "WHERE e.id > $2 AND ckptd_visible(n.name, $1) = 1 ORDER BY e.id LIMIT $3",
     "Tii", "ittttiitt"};
 

@@ -9,11 +9,12 @@
 
 struct event {
     int64_t id;
-    struct slice kind; /* "version.created", "version.ready", "version.failed", "alias.moved" */
+    struct slice kind; /* "version.opened", "version.created", "version.ready", "version.failed",
+                          "version.expired", "alias.moved" */
     struct slice namespace;
     struct slice model;
     struct slice label;
-    int64_t version_id;
+    int64_t version_id; /* perhaps gone by now */
     int64_t at_us;
     struct slice by;     /* who caused it; empty: the daemon */
     struct slice detail; /* a JSON object, or empty */

@@ -73,16 +73,15 @@ version_store_settled(struct db *db, const struct settled *s, int64_t now_us, st
 
     if (s->is_ready && s->wish.length > 0)
         TRY(alias_store_wish(db, s->model_id, s->wish, s->id, s->serial, now_us, &has_moved, err));
-    TRY(event_store_add(db, s->is_ready ? "version.ready" : "version.failed", s->model_id, s->id,
-                        now_us, "", (struct slice){0}, err));
+    TRY(event_store_add(db, s->is_ready ? "version.ready" : "version.failed", s->id, now_us, "",
+                        (struct slice){0}, err));
     if (!has_moved)
         return OK;
     buf_text(&detail, "{\"alias\":");
     json_quote(&detail, s->wish);
     buf_text(&detail, "}");
     TRY(buf_check(&detail, err));
-    return event_store_add(db, "alias.moved", s->model_id, s->id, now_us, "", buf_slice_of(&detail),
-                           err);
+    return event_store_add(db, "alias.moved", s->id, now_us, "", buf_slice_of(&detail), err);
 }
 
 /* ---- one version's lists ---- */
@@ -92,9 +91,9 @@ static const struct query FILES = {
     "WHERE f.version_id = $1 ORDER BY f.path",
     "i", "tit"};
 
-static enum status
-read_files(struct db *db, int64_t version_id, struct arena *arena, struct version_file **ret_files,
-           size_t *ret_count, struct err *err)
+enum status
+version_store_read_files(struct db *db, int64_t version_id, struct arena *arena,
+                         struct version_file **ret_files, size_t *ret_count, struct err *err)
 {
     CLEANUP(vec_done) struct vec rows = vec_of(sizeof(struct version_file), FILES_MAX);
     CLEANUP(stmt_done) struct stmt s = {0};
@@ -168,9 +167,10 @@ read_aliases(struct db *db, struct arena *arena, struct version *v, struct err *
 
 #define VERSION_ROW \
     "SELECT v.id, v.model_id, n.name, m.name, v.label, v.serial, v.state, v.digest, v.fileset, " \
-    "v.created_at, v.settled_at, v.failure_type, v.failure, v.inspection_id FROM version v " \
+    "v.created_at, v.settled_at, v.failure_type, v.failure, v.inspection_id, v.expires_at " \
+    "FROM version v " \
     "JOIN model m ON m.id = v.model_id JOIN namespace n ON n.id = m.namespace_id "
-#define VERSION_TYPES "iitttitTTiittI"
+#define VERSION_TYPES "iitttitTTiittIi"
 
 static enum status
 read_version(const struct stmt *s, struct arena *arena, struct version *v, struct err *err)
@@ -183,6 +183,7 @@ read_version(const struct stmt *s, struct arena *arena, struct version *v, struc
         .created_at_us = stmt_i64(s, 9),
         .settled_at_us = stmt_i64(s, 10),
         .inspection_id = stmt_i64(s, 13),
+        .expires_at_us = stmt_i64(s, 14),
     };
     TRY(stmt_copy(s, 2, arena, &v->namespace, err));
     TRY(stmt_copy(s, 3, arena, &v->model, err));
@@ -196,7 +197,7 @@ read_version(const struct stmt *s, struct arena *arena, struct version *v, struc
 static enum status
 read_rest(struct db *db, struct arena *arena, struct version *v, struct err *err)
 {
-    TRY(read_files(db, v->id, arena, &v->files, &v->file_count, err));
+    TRY(version_store_read_files(db, v->id, arena, &v->files, &v->file_count, err));
     TRY(read_metadata(db, arena, v, err));
     return read_aliases(db, arena, v, err);
 }
@@ -403,7 +404,7 @@ read_fileset(struct db *db, void *context, struct err *err)
     TRY(stmt_number(db, &ANY_WITH, VALUES(DIGEST(f->fileset)), &id, &found, err));
     FAIL_IF(!found, err, NOT_FOUND, 0, "no version has the files %s any more",
             digest_text(f->fileset).hex);
-    return read_files(db, id, f->arena, f->ret_files, f->ret_count, err);
+    return version_store_read_files(db, id, f->arena, f->ret_files, f->ret_count, err);
 }
 
 enum status

@@ -41,9 +41,10 @@ struct version {
     enum version_state state;
     struct digest digest;  /* of the version: version_store_digest; zeros while it is open */
     struct digest fileset; /* what was read: the only file's SHA-256, else the version's digest */
-    int64_t created_at_us;
-    int64_t settled_at_us;      /* when it became ready, failed or rejected; 0 before */
-    struct slice failure;       /* a sentence; empty unless failed or rejected */
+    int64_t created_at_us; /* when its first file came, of one that was open */
+    int64_t expires_at_us; /* of an open one; 0: never */
+    int64_t settled_at_us; /* when it became ready, failed or rejected; 0 before */
+    struct slice failure;  /* a sentence; empty unless failed or rejected */
     struct slice failure_type;  /* err_problem_type of it */
     int64_t inspection_id;      /* inspection_store_get; 0: none (yet) */
     struct version_file *files; /* ascending by path */
@@ -80,6 +81,7 @@ enum version_outcome {
     VERSION_REPEATED, /* the label has these bytes already (or one that wants_free_label tries) */
     VERSION_TAKEN,    /* the label has other bytes; nothing was done */
     VERSION_AGAIN, /* a blob is being deleted right now: wait a little, blobs_keep again, call again */
+    VERSION_DIFFERS, /* its files are not those that were expected; nothing was done */
 };
 
 struct version_commit {
@@ -100,6 +102,109 @@ struct version_commit {
  * label is short enough. */
 enum status version_store_commit(struct store *store, const struct version_new *v,
                                  struct version_commit *ret_commit, struct err *err) MUST_CHECK;
+
+/* ---- a version of several files ----
+ *
+ * Its first file makes the version, in the state open, and with it takes the label and a serial: nobody
+ * else gets that label until the version is committed or has expired. Files come in any order, from
+ * any number of threads; none can be replaced or taken back. Every file that comes moves the
+ * moment at which an open version expires; one that expires goes with its files and frees the label.
+ */
+
+struct version_part {
+    struct slice namespace;
+    struct slice model;
+    struct slice label;       /* checked by ref_check_label */
+    struct version_file file; /* its path checked by ref_check_path, its bytes in the blob store */
+    uint64_t files_max;       /* in one version */
+    uint64_t open_us;         /* for which it stays open from now on */
+    const char *by;           /* the principal's id */
+};
+
+/* What the label has. */
+struct version_place {
+    int64_t id; /* 0: no version has the label */
+    enum version_state state;
+    int64_t expires_at_us;
+    uint64_t files;
+    bool has_file; /* at the path; then its size and digest */
+    uint64_t size;
+    struct digest digest;
+    enum version_outcome outcome; /* of version_store_add_file: _CREATED, _REPEATED, _AGAIN */
+};
+
+/* Before a body is read, knowing neither digest nor size: what is at the path? ERR_CONFLICT and
+ * ERR_LIMIT where no file could be added there (see below); that an equal one is there, or another one,
+ * is no error yet. */
+enum status version_store_peek_file(struct store *store, const struct version_part *part,
+                                    struct version_place *ret_place, struct err *err) MUST_CHECK;
+
+/* Add the file. ERR_LABEL_TAKEN: the version is committed, and does not have this file. ERR_CONFLICT: the
+ * path has other bytes, differs from another only in case, or one would be the other's folder; or
+ * the namespace or model differs from one there is only in case. ERR_LIMIT: it has files_max files. */
+enum status version_store_add_file(struct store *store, const struct version_part *part,
+                                   struct version_place *ret_place, struct err *err) MUST_CHECK;
+
+/* The error of a file that differs from what stands in its place, or that comes after the commit. */
+enum status version_store_refuse_file(const struct version_part *part,
+                                      const struct version_place *place,
+                                      struct err *err) MUST_CHECK;
+
+/* A long upload is under way: let the open version live for open_us from now. One that is gone or
+ * committed is left alone. */
+enum status version_store_touch(struct store *store, int64_t id, uint64_t open_us,
+                                struct err *err) MUST_CHECK;
+
+struct version_wanted {
+    struct slice path;
+    bool has_size;
+    uint64_t size;
+    bool has_digest;
+    struct digest digest;
+};
+
+struct version_close {
+    struct slice namespace;
+    struct slice model;
+    struct slice label;
+    uint64_t count; /* of the files that there must be */
+    const struct version_wanted
+        *wanted; /* which, ascending by path, each once; NULL: any so many */
+    const struct version_pair *metadata;
+    size_t metadata_count;
+    struct slice wish;
+    uint32_t reader_revision;
+    const char *by;
+};
+
+enum version_misfit { MISFIT_MISSING, MISFIT_UNEXPECTED, MISFIT_DIFFERENT, MISFIT_KINDS };
+enum { VERSION_MISFITS_MAX = 1000 }; /* of each kind, told one by one */
+
+struct version_misfits {
+    uint64_t files; /* that the version has */
+    struct {
+        uint64_t count;             /* of all */
+        struct version_file *files; /* what the version has; of a missing one the path alone */
+        size_t listed;
+    } kinds[MISFIT_KINDS];
+};
+
+/* Commit the open version, in one transaction as version_store_commit, if its files are those expected:
+ * VERSION_CREATED. VERSION_DIFFERS: they are not, and *ret_misfits tells how; the same of a version that
+ * is committed already, VERSION_REPEATED where they are. ERR_NOT_FOUND: no version has the label. */
+enum status version_store_commit_open(struct store *store, const struct version_close *close,
+                                      struct arena *arena, struct version_commit *ret_commit,
+                                      struct version_misfits *ret_misfits,
+                                      struct err *err) MUST_CHECK;
+
+struct version_expired {
+    int64_t id; /* 0: none was due */
+    uint64_t files;
+};
+
+/* Delete one open version that is due at now_us; blobs that no other version has are condemned. */
+enum status version_store_expire(struct store *store, int64_t now_us,
+                                 struct version_expired *ret_expired, struct err *err) MUST_CHECK;
 
 /* ---- reading ---- */
 

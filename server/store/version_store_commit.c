@@ -96,31 +96,45 @@ static const struct query NEXT_SERIAL = {
     "UPDATE model SET serials = serials + 1, versions = versions + 1, updated_at = $2 "
     "WHERE id = $1 RETURNING serials",
     "ii", "i"};
+
+enum status
+version_store_number(struct db *db, int64_t model_id, int64_t now_us, int64_t *ret_id,
+                     int64_t *ret_serial, struct err *err)
+{
+    TRY(stmt_number(db, &NEXT_SERIAL, VALUES(I64(model_id), I64(now_us)), ret_serial, NULL, err));
+    return counter_store_next(db, "version", ret_id, err);
+}
+
+enum version_state
+version_store_first_state(const struct inspection_found *found)
+{
+    if (found->id == 0)
+        return VERSION_PENDING;
+    return found->failure_type.length > 0 ? VERSION_FAILED : VERSION_READY;
+}
+
 static const struct query ADD_VERSION = {
-    "INSERT INTO version (model_id, label, serial, state, digest, fileset, size, created_at, "
+    "INSERT INTO version (id, model_id, label, serial, state, digest, fileset, size, created_at, "
     "created_by, settled_at, failure_type, failure, wish, inspection_id) "
-    "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) "
+    "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) "
     "ON CONFLICT (model_id, label) DO NOTHING RETURNING id",
-    "itittTiititttI", "i"};
+    "iitittTiititttI", "i"};
 
 static enum status
 add_version(struct db *db, struct commit *c, const struct inspection_found *found, struct err *err)
 {
     struct version_commit *r = &c->result;
     bool is_settled = found->id != 0, is_free;
-    int64_t serial;
+    int64_t id, serial;
 
-    TRY(stmt_number(db, &NEXT_SERIAL, VALUES(I64(r->model_id), I64(c->now_us)), &serial, NULL,
-                    err));
+    TRY(version_store_number(db, r->model_id, c->now_us, &id, &serial, err));
     r->serial = (uint64_t)serial;
     if (c->v->label.length == 0)
         (void)snprintf(r->label, sizeof r->label, "v%lld", (long long)serial);
     r->digest = c->digest;
-    r->state = !is_settled                      ? VERSION_PENDING
-               : found->failure_type.length > 0 ? VERSION_FAILED
-                                                : VERSION_READY;
+    r->state = version_store_first_state(found);
     TRY(stmt_number(db, &ADD_VERSION,
-                    VALUES(I64(r->model_id), WORD(r->label), I64(serial),
+                    VALUES(I64(id), I64(r->model_id), WORD(r->label), I64(serial),
                            WORD(version_state_name(r->state)), DIGEST(&c->digest),
                            DIGEST(&c->fileset), U64(c->size), I64(c->now_us),
                            WORD(c->v->by == NULL ? "" : c->v->by), I64(is_settled ? c->now_us : 0),
@@ -135,19 +149,28 @@ static const struct query ADD_FILE = {
     "INSERT INTO version_file (version_id, path, size, blob_id) VALUES ($1, $2, $3, $4)", "itii",
     ""};
 
+enum status
+version_store_put_file(struct db *db, int64_t version_id, const struct version_file *file,
+                       int64_t now_us, bool *ret_free, struct err *err)
+{
+    int64_t blob_id = 0;
+
+    TRY(blob_store_attach(db, &file->digest, file->size, now_us, &blob_id, ret_free, err));
+    FAIL_IF(!*ret_free, err, BUSY, 0, "these bytes are being deleted right now");
+    return stmt_run(db, &ADD_FILE,
+                    VALUES(I64(version_id), TEXT(file->path), U64(file->size), I64(blob_id)), err);
+}
+
 static enum status
 add_files(struct db *db, struct commit *c, struct err *err)
 {
     for (size_t i = 0; i < c->v->file_count; i++) {
-        const struct version_file *f = &c->v->files[i];
-        int64_t blob_id = 0;
-        bool is_free;
+        bool is_free = true;
+        enum status status =
+            version_store_put_file(db, c->result.id, &c->v->files[i], c->now_us, &is_free, err);
 
-        TRY(blob_store_attach(db, &f->digest, f->size, c->now_us, &blob_id, &is_free, err));
         c->must_wait = !is_free;
-        FAIL_IF(!is_free, err, BUSY, 0, "these bytes are being deleted right now");
-        TRY(stmt_run(db, &ADD_FILE,
-                     VALUES(I64(c->result.id), TEXT(f->path), U64(f->size), I64(blob_id)), err));
+        TRY(status);
     }
     return OK;
 }
@@ -158,34 +181,34 @@ static const struct query ADD_METADATA = {
     "itt", ""};
 
 static enum status
-add_metadata(struct db *db, const struct commit *c, struct err *err)
+add_metadata(struct db *db, const struct committed *c, struct err *err)
 {
-    for (size_t i = 0; i < c->v->metadata_count; i++) {
-        const struct version_pair *pair = &c->v->metadata[i];
+    for (size_t i = 0; i < c->metadata_count; i++) {
+        const struct version_pair *pair = &c->metadata[i];
 
         TRY(stmt_run(db, &ADD_METADATA,
-                     VALUES(I64(c->result.id), TEXT(pair->key), TEXT(pair->json)), err));
+                     VALUES(I64(c->result->id), TEXT(pair->key), TEXT(pair->json)), err));
     }
     return OK;
 }
 
-/* Either equal bytes were read before, and the version is settled at once; or a job must read them. */
-static enum status
-follow_up(struct db *db, struct commit *c, struct err *err)
+enum status
+version_store_follow_up(struct db *db, const struct committed *c, struct err *err)
 {
-    const struct version_commit *r = &c->result;
+    struct version_commit *r = c->result;
     struct digest_text key = digest_text(&c->fileset);
     struct settled settled = {.id = r->id,
                               .model_id = r->model_id,
                               .serial = r->serial,
-                              .wish = c->v->wish,
+                              .wish = c->wish,
                               .is_ready = r->state == VERSION_READY};
 
-    if (r->state == VERSION_PENDING)
+    TRY(add_metadata(db, c, err));
+    r->has_job = r->state == VERSION_PENDING;
+    if (r->has_job)
         TRY(job_store_put(db, JOB_INSPECT, slice_of(key.hex), c->now_us, err));
-    c->result.has_job = r->state == VERSION_PENDING;
-    TRY(event_store_add(db, "version.created", r->model_id, r->id, c->now_us,
-                        c->v->by == NULL ? "" : c->v->by, (struct slice){0}, err));
+    TRY(event_store_add(db, "version.created", r->id, c->now_us, c->by == NULL ? "" : c->by,
+                        (struct slice){0}, err));
     return r->state == VERSION_PENDING ? OK : version_store_settled(db, &settled, c->now_us, err);
 }
 
@@ -194,6 +217,12 @@ commit(struct db *db, void *context, struct err *err)
 {
     struct commit *c = context;
     CLEANUP(arena_done) struct arena arena = arena_with_cap(FAILURE_ARENA);
+    struct committed done = {.result = &c->result,
+                             .fileset = c->fileset,
+                             .metadata = c->v->metadata,
+                             .metadata_count = c->v->metadata_count,
+                             .wish = c->v->wish,
+                             .by = c->v->by};
     struct inspection_found found;
 
     c->result = (struct version_commit){.outcome = VERSION_CREATED};
@@ -206,8 +235,8 @@ commit(struct db *db, void *context, struct err *err)
     TRY(inspection_store_find(db, &c->fileset, c->v->reader_revision, &arena, &found, err));
     TRY(add_version(db, c, &found, err));
     TRY(add_files(db, c, err));
-    TRY(add_metadata(db, c, err));
-    return follow_up(db, c, err);
+    done.now_us = c->now_us;
+    return version_store_follow_up(db, &done, err);
 }
 
 enum status

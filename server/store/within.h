@@ -40,10 +40,42 @@ enum status alias_store_wish(struct db *db, int64_t model_id, struct slice name,
                              uint64_t serial, int64_t now_us, bool *ret_moved,
                              struct err *err) MUST_CHECK;
 
-/* The last step of a transaction. detail: a JSON object, or empty. */
-enum status event_store_add(struct db *db, const char *kind, int64_t model_id, int64_t version_id,
-                            int64_t now_us, const char *by, struct slice detail,
-                            struct err *err) MUST_CHECK;
+/* The last step of a transaction, but for a version's deletion: its row must be there. detail: a JSON
+ * object, or empty. */
+enum status event_store_add(struct db *db, const char *kind, int64_t version_id, int64_t now_us,
+                            const char *by, struct slice detail, struct err *err) MUST_CHECK;
+
+/* The model's next serial and the next version's id, for one that comes into being. */
+enum status version_store_number(struct db *db, int64_t model_id, int64_t now_us, int64_t *ret_id,
+                                 int64_t *ret_serial, struct err *err) MUST_CHECK;
+
+/* A file's row and its blob's; *ret_free false: the blob is being deleted, and the transaction fails with
+ * ERR_BUSY. */
+enum status version_store_put_file(struct db *db, int64_t version_id,
+                                   const struct version_file *file, int64_t now_us, bool *ret_free,
+                                   struct err *err) MUST_CHECK;
+
+enum status version_store_read_files(struct db *db, int64_t version_id, struct arena *arena,
+                                     struct version_file **ret_files, size_t *ret_count,
+                                     struct err *err) MUST_CHECK;
+
+/* The state in which a version begins whose bytes were inspected before, or were not. */
+struct inspection_found;
+enum version_state version_store_first_state(const struct inspection_found *found);
+
+/* The rest of a commit, once the version's row and its files' are there: metadata, event, and either the
+ * job, or the end of waiting where equal bytes were read before. Sets result->has_job. */
+struct committed {
+    struct version_commit *result;
+    struct digest fileset;
+    const struct version_pair *metadata;
+    size_t metadata_count;
+    struct slice wish;
+    const char *by;
+    int64_t now_us;
+};
+enum status version_store_follow_up(struct db *db, const struct committed *c,
+                                    struct err *err) MUST_CHECK;
 
 /* A version that became ready or failed, and its wish: the alias and the events. */
 struct settled {

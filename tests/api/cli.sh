@@ -50,7 +50,50 @@ check 'inspect of a pointer' 1 'git-lfs pointer' "$ckptd" inspect "$work/pointer
 check 'inspect of nothing' 1 'the file is empty' "$ckptd" inspect "$work/empty.pth"
 check 'inspect of a cut file' 1 'cut.pth: ' "$ckptd" inspect "$work/cut.pth"
 check 'inspect of no file' 3 'no such file' "$ckptd" inspect "$work/absent.pth"
-check 'inspect of a directory' 1 'regular file' "$ckptd" inspect "$work"
+
+# Directories: files below them, links to files, an index, and what is no checkpoint.
+mkdir -p "$work/set/deep" "$work/blobs" "$work/plain"
+cp $demo/checkpoint.pth "$work/blobs/sha"
+ln -s ../blobs/sha "$work/set/model.pth"
+ln -s . "$work/set/loop"
+ln -s nowhere "$work/set/broken"
+mkfifo "$work/set/pipe"
+echo '{"a": 1}' >"$work/set/config.json"
+echo 'notes' >"$work/set/deep/README"
+cp $demo/checkpoint.pth "$work/plain/model.pth"
+check 'inspect of a directory' 0 'state_dict (weights)' "$ckptd" inspect "$work/plain"
+mkdir "$work/none"
+check 'inspect of an empty directory' 1 'there is no file' "$ckptd" inspect "$work/none"
+check 'scan of a directory' 0 '^clean  *[^ ]*set/model.pth$' "$ckptd" scan "$work/set"
+check 'scan names what is no checkpoint' 0 'not a checkpoint .*set/config.json: it is a JSON' \
+    "$ckptd" scan "$work/set/"
+check 'scan goes below' 0 'not a checkpoint .*set/deep/README' "$ckptd" scan "$work/set"
+check 'scan of a directory as JSON' 0 '"file": ".*set/model.pth"' "$ckptd" scan --json "$work/set"
+cp "$work/out" "$work/scan.json"
+check 'and it is an array of all' 0 '^3$' python3 -c \
+    'import json, sys; print(len(json.load(open(sys.argv[1]))))' "$work/scan.json"
+check 'scan of an empty directory' 0 '^\[\]$' "$ckptd" scan --json "$work/none"
+cp tests/cases/torch-zip/evil-beside/input.pt "$work/set/deep/evil.pt"
+check 'the worst file is the exit code' 1 '^dangerous  *[^ ]*deep/evil.pt' "$ckptd" scan "$work/set"
+rm "$work/set/deep/evil.pt"
+head -c 1000 $demo/checkpoint.pth >"$work/set/deep/cut.pth"
+check 'a cut file fails the scan' 1 '^malformed  *[^ ]*deep/cut.pth' "$ckptd" scan "$work/set"
+cp $demo/checkpoint.pth "$work/plain/x.onnx"
+check 'a model is read before its neighbours' 0 'state_dict' "$ckptd" inspect "$work/plain/x.onnx"
+echo '{"weight_map": {"a": "model.pth", "b": "../set/model.pth", "c": "absent"}}' \
+    >"$work/plain/m.index.json"
+check 'inspect of an index' 1 'JSON' "$ckptd" inspect "$work/plain/m.index.json"
+echo '{"b": 1}' >"$work/plain/n.index.json"
+check 'inspect of an index that is none' 1 'JSON' "$ckptd" inspect "$work/plain/n.index.json"
+check 'inspect of no index' 3 'no such file' "$ckptd" inspect "$work/plain/absent.index.json"
+check 'compat of a directory' 0 'strict_after_remap' \
+    "$ckptd" compat "$work/plain/x.onnx" $demo/manifest.json
+i=0
+mkdir "$work/deep"
+at=$work/deep
+while [ $i -lt 18 ]; do at=$at/d i=$((i + 1)); done
+mkdir -p "$at"
+check 'a directory that is too deep' 2 'folders deep' "$ckptd" scan "$work/deep"
 check 'scan of a clean file' 0 'clean' "$ckptd" scan $demo/checkpoint.pth
 check 'scan as JSON' 0 '"safety": "clean"' "$ckptd" scan --json $demo/checkpoint.pth
 check 'scan of a page' 1 'malformed' "$ckptd" scan "$work/page.pth"

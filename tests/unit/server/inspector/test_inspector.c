@@ -8,9 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "common/base/attr.h"
+#include "common/base/mem.h"
 #include "tests/support/unit.h"
 
 static struct inspector *
@@ -64,6 +66,34 @@ START_TEST(inspector__tells_what_is_in_a_file)
     ck_assert(slice_is(in.format, "safetensors"));
     ck_assert_uint_eq(in.containers[0].structure.tensors[0].elements, 7);
     (void)close(file.fd);
+    inspector_free(inspector);
+}
+END_TEST
+
+/* The set comes whole, though the limit that the zygote inherits would not do. */
+START_TEST(inspector__takes_two_thousand_files)
+{
+    enum { FILES = 2000 };
+    CLEANUP(inspection_done) struct inspection in = {0};
+    CLEANUP(mem_free_at) struct inspector_file *files = mem_new(FILES, sizeof *files);
+    struct rlimit before, low;
+    struct inspector *inspector;
+    struct err err = {0};
+    int fd = good_file(7);
+
+    ck_assert_ptr_nonnull(files);
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+    ck_assert_uint_ge(before.rlim_max, FILES + 16);
+    low = before;
+    low.rlim_cur = 256;
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &low), 0);
+    inspector = start(20000);
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+    for (size_t i = 0; i < FILES; i++)
+        files[i] = (struct inspector_file){.path = slice_of("part"), .fd = fd};
+    ck_assert_msg(inspector_run(inspector, files, FILES, &in, &err) == OK, "%s", err.text);
+    ck_assert(slice_is(in.format, "safetensors"));
+    (void)close(fd);
     inspector_free(inspector);
 }
 END_TEST
@@ -201,11 +231,11 @@ END_TEST
 
 SUITE(inspector)
 {
-    return suite_with("inspector", TEST(inspector__tells_what_is_in_a_file),
-                      TEST(inspector__hands_on_the_readers_own_error),
-                      TEST(inspector__replaces_a_zygote_that_was_killed),
-                      TEST(inspector__ends_a_job_that_hangs),
-                      TEST(inspector__says_that_it_died_in_the_middle_of_a_job),
-                      TEST(inspector__zygote_inherits_nothing_but_its_socket),
-                      TEST(inspector__serves_many_threads_at_once));
+    return suite_with(
+        "inspector", TEST(inspector__tells_what_is_in_a_file),
+        TEST(inspector__takes_two_thousand_files), TEST(inspector__hands_on_the_readers_own_error),
+        TEST(inspector__replaces_a_zygote_that_was_killed), TEST(inspector__ends_a_job_that_hangs),
+        TEST(inspector__says_that_it_died_in_the_middle_of_a_job),
+        TEST(inspector__zygote_inherits_nothing_but_its_socket),
+        TEST(inspector__serves_many_threads_at_once));
 }

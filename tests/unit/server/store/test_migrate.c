@@ -135,11 +135,43 @@ START_TEST(migrate__refuses_a_gap)
 }
 END_TEST
 
+static const char old_rows[] =
+    "INSERT INTO namespace VALUES (1, 'a', 'a');"
+    "INSERT INTO model VALUES (1, 1, 'b', 'b', 5, 5, 7, 1);"
+    "INSERT INTO blob VALUES (1, 'aa', 3, 'live', NULL, 5);"
+    "INSERT INTO version VALUES (4, 1, 'epoch-7', 7, 'pending', 'dd', 'aa', 3, 5, 'local', 0, '', "
+    "'', "
+    "'', NULL);"
+    "INSERT INTO version_file VALUES (4, 'M.pth', 3, 1);"
+    "INSERT INTO event VALUES (1, 'version.created', 1, 4, 5, 'local', '');";
+static const struct query KEPT = {"SELECT count(*) FROM event WHERE id = 1 AND label = 'epoch-7' "
+                                  "AND version_id = 4 AND by = 'local'",
+                                  "", "i"};
+static const struct query OLD_VERSION = {
+    "SELECT expires_at FROM version WHERE label = 'epoch-7' AND state = 'pending'", "", "i"};
+static const struct query LAST_ID = {"SELECT value FROM counter WHERE name = 'version'", "", "i"};
+
+START_TEST(migrate__keeps_versions_and_events_of_the_first_schema)
+{
+    CLEANUP(folder_done) struct folder folder = folder_make();
+    struct err err = {0};
+    DB(db);
+
+    open_in(&folder, &db);
+    ck_assert_int_eq(migrate_run(db, migrate_known, 1, NULL), OK);
+    ck_assert_msg(db_script(db, old_rows, &err) == OK, "%s", err.text);
+    ck_assert_msg(migrate_run(db, migrate_known, migrate_known_count, &err) == OK, "%s", err.text);
+    ck_assert_int_eq(number(db, &KEPT), 1);
+    ck_assert_int_eq(number(db, &OLD_VERSION), 0);
+    ck_assert_int_eq(number(db, &LAST_ID), 4);
+}
+END_TEST
+
 SUITE(migrate)
 {
     return suite_with("migrate", TEST(migrate__brings_an_empty_database_to_the_head),
                       TEST(migrate__goes_on_from_where_it_was_with_the_rows_in_place),
                       LOOP(migrate__refuses_an_edited_renamed_or_newer_history, others),
-                      TEST(migrate__leaves_nothing_of_one_that_fails),
-                      TEST(migrate__refuses_a_gap));
+                      TEST(migrate__leaves_nothing_of_one_that_fails), TEST(migrate__refuses_a_gap),
+                      TEST(migrate__keeps_versions_and_events_of_the_first_schema));
 }
