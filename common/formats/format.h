@@ -51,4 +51,6 @@ enum status format_read_file(const struct fileset *files, const struct limits *l
                              struct inspection *in, struct err *err) MUST_CHECK;
 
 extern const struct format format_safetensors;
+extern const struct format format_torch_export;
 extern const struct format format_torch_zip;
+extern const struct format format_torchscript;

@@ -3,6 +3,8 @@
 
 const struct format *const format_table[] = {
     &format_safetensors,
+    &format_torch_export,
     &format_torch_zip,
+    &format_torchscript,
     NULL,
 };

@@ -30,6 +30,7 @@ struct nested {
 struct round {
     struct safety_judge *s;
     struct slice member;
+    bool is_script;    /* TorchScript's unpickler runs it */
     struct vec nested; /* struct nested: found, and not judged yet from next on */
     size_t next;
     size_t depth; /* of the pickle that is judged */
@@ -145,6 +146,16 @@ note_unlisted(struct round *r, struct slice name, uint64_t offset, const char *w
                            r->depth > 0 ? " of a nested pickle" : "", why);
 }
 
+/* A class of TorchScript's, made of the code in the same archive, which has a finding of its own. Python
+ * has no such module; before PyTorch 1.3 two names stood for it. */
+static bool
+is_script_class(const struct pickle_global *g)
+{
+    return slice_is(g->module, "__torch__") || slice_starts(g->module, slice_of("__torch__.")) ||
+           (slice_is(g->module, "__main__") &&
+            (slice_is(g->name, "TensorID") || slice_is(g->name, "IntList")));
+}
+
 static enum status
 judge_global(struct round *r, const struct pickle_global *g, struct err *err)
 {
@@ -156,7 +167,7 @@ judge_global(struct round *r, const struct pickle_global *g, struct err *err)
     if (g->is_changed)
         return note_dangerous(r, g, g->changed_at, "is changed by the pickle for the whole program",
                               err);
-    if (listed.listing != PICKLE_UNLISTED)
+    if (listed.listing != PICKLE_UNLISTED || (r->is_script && is_script_class(g)))
         return OK;
     TRY(name_of(r->s, g, &name, err));
     return note_unlisted(r, name, g->offset,
@@ -408,7 +419,8 @@ enum status
 safety_add(struct safety_judge *s, const struct pickle *p, struct slice member,
            enum safety_role role, struct err *err)
 {
-    CLEANUP(round_done) struct round r = {.s = s, .member = member};
+    CLEANUP(round_done)
+    struct round r = {.s = s, .member = member, .is_script = role == SAFETY_SCRIPT};
 
     r.nested = vec_of(sizeof(struct nested), s->limits->pickle_globals);
     TRY(judge_pickle(&r, p, err));
@@ -418,7 +430,9 @@ safety_add(struct safety_judge *s, const struct pickle *p, struct slice member,
 
         TRY(judge_nested(&r, &n, err));
     }
-    return role == SAFETY_EXTRA ? OK : judge_weights_only(s, p, role == SAFETY_LEGACY, err);
+    if (role == SAFETY_EXTRA || role == SAFETY_SCRIPT)
+        return OK;
+    return judge_weights_only(s, p, role == SAFETY_LEGACY, err);
 }
 
 static int

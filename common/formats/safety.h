@@ -12,6 +12,7 @@
 enum safety_role {
     SAFETY_MAIN,   /* torch.load does: it decides weights_only */
     SAFETY_LEGACY, /* so, of the format before zips */
+    SAFETY_SCRIPT, /* torch.jit.load does: its classes are the archive's own, not Python's */
     SAFETY_EXTRA,  /* another member, which a loader may open: only the safety counts */
 };
 

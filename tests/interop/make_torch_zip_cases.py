@@ -498,11 +498,6 @@ def zips():
 
 
 def refused():
-    case("torchscript", archive([Member("data.pkl", pickled(b"}")), Member("constants.pkl", pickled(b")")),
-                                 Member("version", b"3\n")]), error="unsupported-input")
-    out = io.BytesIO()
-    torch.export.save(torch.export.export(torch.nn.Linear(2, 2), (torch.zeros(1, 2),)), out)
-    case("torch-export", out.getvalue(), error="unsupported-input")
     case("npz", npz(), error="unsupported-input")
     case("other-zip", archive([Member("word/document.xml", b"<xml/>")], root="docx"),
          error="unrecognized-input")
