@@ -184,6 +184,7 @@ def written():
 def tables():
     parts = saved(linear())
     # A class of somebody's own: PyTorch's tests as such are nothing that a file may name.
+    sys.modules["my"] = types.ModuleType("my")
     sys.modules["my.tensors"] = types.SimpleNamespace(TwoTensor=TwoTensor)
     TwoTensor.__module__ = "my.tensors"
     two = TwoTensor(torch.ones(2, 2), torch.ones(2, 2))
