@@ -1,10 +1,12 @@
 /*
  * Times the readers in this process: bench_inspect FILE [ROUNDS] prints the median nanoseconds of
- * reading the file's structure, opening included, and how many tensors it found.
+ * reading the file's structure, opening included, how many tensors it found, and this process's peak
+ * memory in KiB.
  */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -58,6 +60,7 @@ main(int argc, char **argv)
     long rounds = argc > 2 ? strtol(argv[2], NULL, 10) : ROUNDS_DEFAULT;
     uint64_t *times;
     size_t tensors = 0;
+    struct rusage usage = {0};
     struct err err = {0};
 
     if (argc < 2 || rounds < 1 || rounds > ROUNDS_MAX)
@@ -76,7 +79,8 @@ main(int argc, char **argv)
         times[i] = now_ns() - start;
     }
     qsort(times, (size_t)rounds, sizeof *times, compare);
-    (void)printf("%llu %zu\n", (unsigned long long)times[rounds / 2], tensors);
+    (void)getrusage(RUSAGE_SELF, &usage);
+    (void)printf("%llu %zu %ld\n", (unsigned long long)times[rounds / 2], tensors, usage.ru_maxrss);
     free(times);
     return EXIT_SUCCESS;
 }

@@ -164,7 +164,7 @@ def bench_upload(build, directory, size, rounds, on_tmpfs):
 
 
 def bench_inspect(build, work, path, what):
-    median_ns, tensors = map(int, subprocess.run(
+    median_ns, tensors, _ = map(int, subprocess.run(
         [build / "tests" / "bench" / "bench_inspect", path], check=True, capture_output=True,
         text=True).stdout.split())
     script = ("import sys, time, torch, statistics\n"
