@@ -6,6 +6,7 @@ limits_default(void)
     return (struct limits){
         .arena_bytes = (size_t)1 << 30,
         .header_bytes = 100000000, /* the safetensors library's own */
+        .header_keys = 65536,
         .manifest_bytes = (size_t)64 << 20,
         .remap_bytes = (size_t)4 << 20,
         .tensors = 1000000,

@@ -9,6 +9,7 @@
 struct limits {
     size_t arena_bytes;     /* of all that one inspection or one manifest may hold */
     size_t header_bytes;    /* of a format's own header (safetensors, index files) */
+    size_t header_keys;     /* of metadata in such a header (GGUF) */
     size_t manifest_bytes;  /* of a manifest's text */
     size_t remap_bytes;     /* of a remap's text */
     size_t tensors;         /* in one file set */

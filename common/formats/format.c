@@ -3,6 +3,12 @@
 #include "common/base/attr.h"
 #include "common/formats/zip_directory.h"
 
+/* ggml, ggmf, ggjt and ggla: the number is little-endian, so its letters stand in reverse. */
+#define OLD_GGML \
+    "a ggml file of before GGUF (2023), which no current llama.cpp reads: convert it with " \
+    "llama.cpp's " \
+    "convert_llama_ggml_to_gguf.py, or get the model anew as GGUF or safetensors"
+
 /* What a file that is no readable checkpoint seems to be: bytes at an offset, and what to say. */
 static const struct {
     size_t offset;
@@ -31,8 +37,10 @@ static const struct {
     {AT(0, "Rar!\x1a\x07"), ERR_UNRECOGNIZED, "a RAR archive: unpack it and upload what is in it"},
     {AT(0, "\x1f\x8b"), ERR_UNSUPPORTED, "a gzip stream: unpack it and upload what is in it"},
     {AT(0, "(\xb5/\xfd"), ERR_UNSUPPORTED, "a zstd stream: unpack it and upload what is in it"},
-    {AT(0, "GGUF"), ERR_UNSUPPORTED, "a GGUF file, a format that is not read"},
-    {AT(0, "\x93NUMPY"), ERR_UNSUPPORTED, "a NumPy array, a format that is not read"},
+    {AT(0, "lmgg"), ERR_UNSUPPORTED, OLD_GGML},
+    {AT(0, "fmgg"), ERR_UNSUPPORTED, OLD_GGML},
+    {AT(0, "tjgg"), ERR_UNSUPPORTED, OLD_GGML},
+    {AT(0, "algg"), ERR_UNSUPPORTED, OLD_GGML},
     {AT(0, "\x89HDF\r\n\x1a\n"), ERR_UNSUPPORTED, "an HDF5 file, a format that is not read"},
     {AT(2, "\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"), ERR_UNSUPPORTED,
      "a torch.save file of the legacy stream format (PyTorch before 1.6), which is not read: load "

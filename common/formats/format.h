@@ -50,6 +50,8 @@ enum status format_read(const struct fileset *files, const struct limits *limits
 enum status format_read_file(const struct fileset *files, const struct limits *limits,
                              struct inspection *in, struct err *err) MUST_CHECK;
 
+extern const struct format format_gguf;
+extern const struct format format_numpy;
 extern const struct format format_safetensors;
 extern const struct format format_torch_export;
 extern const struct format format_torch_zip;

@@ -2,5 +2,11 @@
 #include "common/formats/format.h"
 
 const struct format *const format_table[] = {
-    &format_safetensors, &format_torch_export, &format_torch_zip, &format_torchscript, NULL,
+    &format_safetensors,
+    &format_torch_export,
+    &format_torch_zip,
+    &format_torchscript,
+    &format_gguf,
+    &format_numpy,
+    NULL,
 };

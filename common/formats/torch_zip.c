@@ -30,24 +30,10 @@ probe(const struct zip_directory *directory)
 
 /* ---- what kind of archive ---- */
 
-static bool
-all_end_with(const struct zip_directory *d, const char *suffix)
-{
-    for (size_t i = 0; i < d->count; i++) {
-        if (!slice_ends(d->members[i].name, slice_of(suffix)))
-            return false;
-    }
-    return true;
-}
-
 /* Zips of other writers that hold weights, too. */
 static enum status
 refuse_others(struct torch_archive *a, struct err *err)
 {
-    bool has_data = torch_archive_record(a, "data.pkl") != NULL;
-
-    FAIL_IF(!has_data && all_end_with(a->directory, ".npy"), err, UNSUPPORTED, 0,
-            "a NumPy .npz archive, which is not read yet");
     FAIL_IF(zip_directory_find(a->directory, slice_of("config.json")) != NULL &&
                 zip_directory_find(a->directory, slice_of("model.weights.h5")) != NULL,
             err, UNSUPPORTED, 0, "a Keras archive (.keras), which is not read yet");

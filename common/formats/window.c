@@ -39,7 +39,7 @@ window_at(struct window *w, uint64_t offset, size_t length, const uint8_t **ret_
     FAIL_IF(offset > size || length > size - offset, err, TRUNCATED, size,
             "%zu bytes expected at offset %llu, but the file ends at %llu", length,
             (unsigned long long)offset, (unsigned long long)size);
-    if (offset < w->start || offset - w->start > w->length ||
+    if (w->bytes == NULL || offset < w->start || offset - w->start > w->length ||
         length > w->length - (offset - w->start)) {
         want = length > w->ahead ? length : w->ahead;
         if (want > size - offset)

@@ -15,6 +15,7 @@ enum {
     CENTRAL_BYTES = 46 + 1,
     END_BYTES = 22,
     CRC_FEW_BYTES = 256,
+    START_SLACK = 64 << 10, /* compressed bytes beyond the inflated ones that a start may take */
     PIECE_BYTES = 256, /* asked of libzip at once: of the piece with the damage it gives nothing */
 };
 
@@ -336,23 +337,45 @@ zip_payload_read(const struct zip_directory *d, const struct zip_member *m, size
 }
 
 enum status
+zip_payload_start(const struct zip_directory *d, const struct zip_member *m, uint8_t *bytes,
+                  size_t room, size_t *ret_length, struct err *err)
+{
+    struct zip_member start = *m;
+    struct err problem = {0};
+    enum status status;
+
+    *ret_length = 0;
+    if (!m->is_usable || (m->method != ZIP_STORED && m->method != ZIP_DEFLATED))
+        return OK;
+    if (room > m->size_bytes)
+        room = (size_t)m->size_bytes;
+    if (m->method == ZIP_STORED) {
+        if (room > m->stored_bytes)
+            room = (size_t)m->stored_bytes;
+        TRY(source_read(d->source, m->data_offset, bytes, room, err));
+        *ret_length = room;
+        return OK;
+    }
+    /* libzip is shown a stream that breaks off behind what is wanted: it never sees how long the
+     * member is, and need not be able to count it. */
+    if (start.stored_bytes > room + START_SLACK)
+        start.stored_bytes = room + START_SLACK;
+    if (start.size_bytes > UINT32_MAX / 2)
+        start.size_bytes = UINT32_MAX / 2;
+    status = inflate_member(d->source, &start, (char *)bytes, room, ret_length, &problem);
+    if (status == ERR_NO_MEMORY)
+        err_copy(err, &problem);
+    return status == ERR_NO_MEMORY ? status : OK;
+}
+
+enum status
 zip_payload_head(const struct zip_directory *d, const struct zip_member *m, uint8_t *head,
                  size_t *ret_length, struct err *err)
 {
-    enum status status;
-    struct err problem = {0};
-    uint64_t cap = m->size_bytes < ZIP_HEAD_BYTES ? m->size_bytes : ZIP_HEAD_BYTES;
-
-    *ret_length = 0;
     if (m->method == ZIP_STORED) {
         memcpy(head, m->head, m->head_length);
         *ret_length = m->head_length;
         return OK;
     }
-    if (m->method != ZIP_DEFLATED || !m->is_usable)
-        return OK;
-    status = inflate_member(d->source, m, (char *)head, cap, ret_length, &problem);
-    if (status == ERR_NO_MEMORY)
-        err_copy(err, &problem);
-    return status == ERR_NO_MEMORY ? status : OK;
+    return zip_payload_start(d, m, head, ZIP_HEAD_BYTES, ret_length, err);
 }

@@ -27,3 +27,9 @@ enum status zip_payload_read(const struct zip_directory *d, const struct zip_mem
  * be read. head has room for ZIP_HEAD_BYTES. */
 enum status zip_payload_head(const struct zip_directory *d, const struct zip_member *m,
                              uint8_t *head, size_t *ret_length, struct err *err) MUST_CHECK;
+
+/* The first bytes of a member, up to room of them, inflated where they must be: of a large member only
+ * its start is read. *ret_length of them, fewer where it ends, breaks off, or cannot be read. */
+enum status zip_payload_start(const struct zip_directory *d, const struct zip_member *m,
+                              uint8_t *bytes, size_t room, size_t *ret_length,
+                              struct err *err) MUST_CHECK;

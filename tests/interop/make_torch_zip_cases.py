@@ -498,17 +498,10 @@ def zips():
 
 
 def refused():
-    case("npz", npz(), error="unsupported-input")
     case("other-zip", archive([Member("word/document.xml", b"<xml/>")], root="docx"),
          error="unrecognized-input")
     case("cut-off", saved(SMALL)[:-30], error="truncated-input")
     case("not-a-zip", b"PK\3\4 and nothing else that a zip archive would have", error="truncated-input")
-
-
-def npz():
-    out = io.BytesIO()
-    numpy.savez(out, weight=numpy.zeros((2, 3), numpy.float32))
-    return out.getvalue()
 
 
 # ---- pickles ----

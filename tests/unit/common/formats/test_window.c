@@ -23,8 +23,13 @@ START_TEST(window__reads_ahead_and_lends_what_it_has)
     struct counted counted = {.bytes = "0123456789abcdefghij"};
     struct source source = {20, read_counted, &counted};
     CLEANUP(window_done) struct window w = window_over(&source, 8);
-    const uint8_t *bytes;
+    const uint8_t *bytes = NULL;
 
+    ck_assert_int_eq(window_at(&w, 0, 0, &bytes, NULL), OK); /* nothing, before anything is there */
+    ck_assert_ptr_nonnull(bytes);
+    counted.reads = 0;
+    ck_assert_int_eq(window_at(&w, 12, 3, &bytes, NULL), OK);
+    counted.reads = 0;
     ck_assert_int_eq(window_at(&w, 2, 3, &bytes, NULL), OK);
     ck_assert_int_eq(memcmp(bytes, "234", 3), 0);
     ck_assert_int_eq(window_at(&w, 5, 5, &bytes, NULL), OK);
