@@ -153,6 +153,13 @@ make_index(struct zip_directory *d, struct arena *arena, bool *ret_is_unique, st
     return OK;
 }
 
+/* PyTorch's reader folds case, and so do scanners; NumPy's does not, and W.npy and w.npy are two arrays. */
+static bool
+are_arrays(struct slice a, struct slice b)
+{
+    return slice_ends(a, slice_of(".npy")) && slice_ends(b, slice_of(".npy")) && !slice_equal(a, b);
+}
+
 static enum status
 audit_twins(struct zip_directory *d, const struct limits *limits, struct inspection *in,
             struct err *err)
@@ -167,7 +174,8 @@ audit_twins(struct zip_directory *d, const struct limits *limits, struct inspect
     qsort(d->by_name, d->count, sizeof(struct zip_member *), compare_members);
     for (size_t i = 0; i < d->count; i++) {
         struct zip_member *m = &d->members[d->by_name[i] - d->members];
-        bool is_twin = previous != NULL && compare_folded(previous->name, m->name) == 0;
+        bool is_twin = previous != NULL && compare_folded(previous->name, m->name) == 0 &&
+                       !are_arrays(previous->name, m->name);
 
         if (is_twin) {
             previous->is_ambiguous = m->is_ambiguous = true;
