@@ -110,7 +110,7 @@ def write_real():
     archive("npz-positional", {}, lambda out: numpy.savez(out, numpy.zeros(2), numpy.zeros(3)))
     archive("npz-large-compressed", {"z": numpy.zeros(1 << 20, numpy.float32)},
             numpy.savez_compressed, [finding("storage.compressed", "info", "z.npy")])
-    archive("npz-names-of-two-cases", {"W": numpy.zeros(2), "w": numpy.ones((1, 3))}, safety="clean")
+    archive("npz-names-of-two-cases", {"W": numpy.zeros(2), "w": numpy.ones((1, 3))})
 
 
 def header(text, version=1, length=None):
