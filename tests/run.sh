@@ -51,6 +51,15 @@ venv         2  all    900  python_venv
 weights-only 2  all    300  weights_only_answers
 tables       2  all     60  "$CKPTD_PYTHON" tests/interop/check_tables.py
 inspect      2  all    300  files_of_pytorch
+scripts      2  all    300  files_of script 60
+gguf         2  all    120  files_of gguf 60
+numpy        2  all    120  files_of numpy 60
+onnx         2  all    120  files_of onnx 60
+hdf5         2  all    200  files_of hdf5 40
+pickles      2  all    120  files_of pickle 60
+sets         2  all    300  files_of sets 30
+scanners     2  all    300  "$CKPTD_PYTHON" tests/interop/check_scanners.py --ckptd build/dev/ckptd
+packages     2  all    300  weights_of_packages
 pairs        2  all    900  pairs_with_pytorch
 remaps       2  all    120  remaps_in_pytorch
 client       2  all    120  "$CKPTD_PYTHON" tests/interop/check_client.py
@@ -99,6 +108,23 @@ files_of_pytorch() {
     esac
     "$CKPTD_PYTHON" tests/interop/check_inspect.py --ckptd build/dev/ckptd --files "$files" \
         --seed "$CKPTD_SEED"
+}
+
+# files_of NAME COUNT: random files that a format's own library wrote, as it reads them and as ckptd does.
+files_of() {
+    case $CKPTD_LEVEL in
+    deep) files=$(($2 * 20)) ;;
+    *) files=$2 ;;
+    esac
+    "$CKPTD_PYTHON" "tests/interop/check_$1.py" --ckptd build/dev/ckptd --files "$files" --seed "$CKPTD_SEED"
+}
+
+# Trained weights that packages ship; at the deep level the large ones, too.
+weights_of_packages() {
+    case $CKPTD_LEVEL in
+    deep) "$CKPTD_PYTHON" tests/interop/check_packages.py --ckptd build/dev/ckptd --deep ;;
+    *) "$CKPTD_PYTHON" tests/interop/check_packages.py --ckptd build/dev/ckptd ;;
+    esac
 }
 
 # Models wrapped and renamed as people do: PyTorch must take what the remaps make of them.
@@ -168,7 +194,8 @@ search_inputs() {
 
 # An environment of Python's own with real PyTorch; kept under build/.
 python_venv() {
-    wanted='torch==2.13.0 numpy safetensors pyyaml jsonschema schemathesis==4.32.5'
+    wanted='torch==2.13.0 numpy safetensors pyyaml jsonschema schemathesis==4.32.5 onnx gguf h5py keras
+        transformers picklescan fickling modelscan'
     if [ "$(cat build/venv/wanted 2>/dev/null)" != "$wanted" ]; then
         rm -rf build/venv
         python3 -m venv build/venv || return 1
