@@ -9,4 +9,6 @@ const struct format *const format_table[] = {
     &format_gguf,
     &format_numpy,
     NULL,
+    &format_safetensors,  &format_torch_export, &format_torch_zip, &format_torchscript,
+    &format_torch_legacy, &format_torch_tar,    &format_pickle,    NULL,
 };
