@@ -28,11 +28,11 @@ bool torch_bytes_is_magic(struct pickle_value v);
 /* The bytes that an argument stands for: itself, a text that is encoded, or io.BytesIO of one of them.
  * p is the pickle that v is of. What must be made of it is made in the arena. */
 enum status torch_bytes_find(const struct pickle *p, struct pickle_value v, struct arena *arena,
-                              struct torch_bytes *ret_nested, bool *ret_is_found,
-                              struct err *err) MUST_CHECK;
+                             struct torch_bytes *ret_nested, bool *ret_is_found,
+                             struct err *err) MUST_CHECK;
 
 /* Whether v is a call of torch.storage._load_from_bytes that gives a storage; if so, all of *ret_storage
  * is set. subject is what a finding is about. */
-enum status torch_bytes_storage(struct torch_reader *r, struct pickle_value v,
-                                 struct slice subject, struct torch_storage *ret_storage,
-                                 bool *ret_is_storage, struct err *err) MUST_CHECK;
+enum status torch_bytes_storage(struct torch_reader *r, struct pickle_value v, struct slice subject,
+                                struct torch_storage *ret_storage, bool *ret_is_storage,
+                                struct err *err) MUST_CHECK;
