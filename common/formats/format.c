@@ -42,17 +42,9 @@ static const struct {
     {AT(0, "tjgg"), ERR_UNSUPPORTED, OLD_GGML},
     {AT(0, "algg"), ERR_UNSUPPORTED, OLD_GGML},
     {AT(0, "\x89HDF\r\n\x1a\n"), ERR_UNSUPPORTED, "an HDF5 file, a format that is not read"},
-    {AT(2, "\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"), ERR_UNSUPPORTED,
-     "a torch.save file of the legacy stream format (PyTorch before 1.6), which is not read: load "
-     "and "
-     "save it once with a current PyTorch"},
     {AT(0, "PYTORCH1"), ERR_UNSUPPORTED, "a PyTorch container of 2018 that no release ever read"},
     {AT(4, "PTMF"), ERR_UNSUPPORTED, "a TorchScript mobile flatbuffer, a format that is not read"},
-    {AT(257, "ustar"), ERR_UNSUPPORTED, "a tar archive, a format that is not read"},
-    {AT(0, "\x80\x02"), ERR_UNSUPPORTED, "a bare pickle, a format that is not read"},
-    {AT(0, "\x80\x03"), ERR_UNSUPPORTED, "a bare pickle, a format that is not read"},
-    {AT(0, "\x80\x04"), ERR_UNSUPPORTED, "a bare pickle, a format that is not read"},
-    {AT(0, "\x80\x05"), ERR_UNSUPPORTED, "a bare pickle, a format that is not read"},
+    {AT(257, "ustar"), ERR_UNRECOGNIZED, "a tar archive whose first header is damaged"},
     {AT(0, "\x7f"
            "ELF"),
      ERR_UNRECOGNIZED, "a program"},

@@ -54,5 +54,8 @@ extern const struct format format_gguf;
 extern const struct format format_numpy;
 extern const struct format format_safetensors;
 extern const struct format format_torch_export;
+extern const struct format format_torch_legacy;
+extern const struct format format_torch_tar;
+extern const struct format format_pickle;
 extern const struct format format_torch_zip;
 extern const struct format format_torchscript;

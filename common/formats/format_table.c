@@ -2,11 +2,9 @@
 #include "common/formats/format.h"
 
 const struct format *const format_table[] = {
-    &format_safetensors,
-    &format_torch_export,
-    &format_torch_zip,
-    &format_torchscript,
-    &format_gguf,
-    &format_numpy,
-    NULL,
+    &format_safetensors,  &format_torch_export,
+    &format_torch_zip,    &format_torchscript,
+    &format_torch_legacy, &format_torch_tar,
+    &format_gguf,         &format_numpy,
+    &format_pickle,       NULL,
 };

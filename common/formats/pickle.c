@@ -392,6 +392,7 @@ pickle_run(struct slice bytes, struct pickle_budget *budget, struct arena *arena
     m.global_end = &ret->globals;
     m.call_end = &ret->calls;
     m.persistent_end = &ret->persistents;
+    m.tensor_end = &ret->tensors;
 
     ran = run_bounded(&m);
     settled = ran == ERR_NO_MEMORY ? ran : pickle_settle(&m);

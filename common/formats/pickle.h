@@ -159,6 +159,7 @@ struct pickle_tensor_kind {
 
 struct pickle_tensor {
     const struct pickle_tensor_kind *kind;
+    struct pickle_tensor *next; /* in order of the opcodes; NULL: the last */
     const char *key;
     int64_t elements; /* of the storage */
     int64_t first;    /* element of it */
@@ -195,6 +196,8 @@ enum pickle_odd {
     PICKLE_ODD_RAW = 1 << 12,       /* a Python 2 str that is not UTF-8: bytes, most likely */
 };
 
+struct pickle_stream;
+
 /* What all pickles of one file set may use together. begin with pickle_budget(limits). */
 struct pickle_budget {
     const struct limits *limits;
@@ -207,7 +210,9 @@ struct pickle_budget pickle_budget(const struct limits *limits);
 /* What a run gave. All-zero is an empty one. Nothing of it needs to be freed. */
 struct pickle {
     struct slice bytes; /* as given, with what trails */
-    bool is_complete;   /* it ended with STOP and problem is OK */
+    const struct pickle_stream
+        *stream;      /* which they were read by, or NULL: they lie so in the file */
+    bool is_complete; /* it ended with STOP and problem is OK */
     bool has_stop;
     struct pickle_value root; /* if has_stop */
     uint64_t end;             /* offset after the last opcode that ran: after STOP, what trails */
@@ -219,6 +224,7 @@ struct pickle {
     struct pickle_global *globals;         /* first of the list */
     struct pickle_call *calls;             /* first of the list */
     struct pickle_persistent *persistents; /* first of the list */
+    struct pickle_tensor *tensors;         /* first of those that were folded, were it for a time */
     size_t global_count;
     size_t call_count; /* that ran, whether the list has them or not */
 };
@@ -258,6 +264,10 @@ bool pickle_as_float(struct pickle_value v, double *ret_value); /* a float or an
 
 /* A global by its modern name: pickle_is_global(v, "builtins", "set") is true for __builtin__, too. */
 bool pickle_is_global(struct pickle_value v, const char *module, const char *name);
+
+/* What is called. Where PyTorch's old formats put a class's source beside the class, ('module', class,
+ * file, source), or (class, file, source), as a persistent id, that is the class. */
+struct pickle_value pickle_callable(struct pickle_value call);
 
 /* A call of that global, folded or not. */
 bool pickle_is_call(struct pickle_value v, const char *module, const char *name);

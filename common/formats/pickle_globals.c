@@ -184,7 +184,8 @@ fits_one(char letter, struct pickle_value v)
     case 'o':
         return v.kind == PICKLE_CALL || v.kind == PICKLE_TENSOR;
     case 'p':
-        return v.kind == PICKLE_PERSISTENT;
+        return v.kind == PICKLE_PERSISTENT ||
+               pickle_is_call(v, "torch.storage", "_load_from_bytes");
     case 'E':
         return is_latin1(v);
     case 'F':

@@ -8,7 +8,7 @@
  *
  *     *  anything            i  int                 n  int or float        N  None
  *     s  str                 y  bytes               t  list, tuple, set    d  dict or mapping
- *     g  a global            o  what a call made    p  a persistent value  b  bool
+ *     g  a global            o  what a call made    p  a storage           b  bool
  *     E  the text latin1     F  a NumPy dtype's text without objects in it
  *     A  numpy.ndarray       V  what numpy.dtype made                      O  builtins.object
  *

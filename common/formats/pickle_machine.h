@@ -50,6 +50,7 @@ struct machine {
     struct pickle_global **global_end; /* where the next of each list is to be linked */
     struct pickle_call **call_end;
     struct pickle_persistent **persistent_end;
+    struct pickle_tensor **tensor_end;
     struct pickle_dict *dicts; /* all of them, to be deduplicated at the end */
 
     struct pickle_live live;

@@ -196,6 +196,8 @@ pickle_tensor_fold(struct machine *m, bool *ret_folded)
     memcpy(t->dims, dims, (size_t)2 * head.rank * sizeof dims[0]);
     m->out->call_count++;
     m->top -= 2;
+    *m->tensor_end = t;
+    m->tensor_end = &t->next;
     *ret_folded = true;
     return machine_push(m, (struct pickle_value){.kind = PICKLE_TENSOR, .is.tensor = t});
 }

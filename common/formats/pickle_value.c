@@ -52,7 +52,7 @@ pickle_type(struct pickle_value v, struct arena *arena, struct slice *ret_type, 
     const struct pickle_global *g;
 
     if (v.kind == PICKLE_CALL)
-        v = v.is.call->callable;
+        v = pickle_callable(v);
     if (v.kind != PICKLE_GLOBAL && v.kind != PICKLE_TENSOR) {
         *ret_type = slice_of(pickle_kind_name(v.kind));
         return OK;
@@ -139,6 +139,22 @@ bool
 pickle_is_global(struct pickle_value v, const char *module, const char *name)
 {
     return v.kind == PICKLE_GLOBAL && is_named(v.is.global, module, name);
+}
+
+struct pickle_value
+pickle_callable(struct pickle_value call)
+{
+    struct pickle_value v = call.kind == PICKLE_CALL ? call.is.call->callable
+                                                     : (struct pickle_value){.kind = PICKLE_NONE};
+    const struct pickle_value *id = v.kind == PICKLE_PERSISTENT ? &v.is.persistent->id : NULL;
+
+    if (id == NULL || id->kind != PICKLE_TUPLE || id->count < 3)
+        return v;
+    if (id->is.items[0].kind == PICKLE_GLOBAL)
+        return id->is.items[0];
+    if (pickle_is_text(id->is.items[0], "module") && id->is.items[1].kind == PICKLE_GLOBAL)
+        return id->is.items[1];
+    return v;
 }
 
 bool

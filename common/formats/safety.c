@@ -6,22 +6,17 @@
 
 #include "common/base/attr.h"
 #include "common/formats/pickle_globals.h"
+#include "common/formats/pickle_stream.h"
+#include "common/formats/torch_bytes.h"
 #include "common/formats/weights_only.h"
 
-/* The legacy torch format, of which nested checkpoints are: this number, a version, the system's
- * properties, the object, the storages' keys; then the storages. */
 enum {
-    LEGACY_PICKLES = 5,
     REASON_BYTES_MAX = 512, /* as the record takes it */
-};
-
-static const char legacy_magic[] = {
-    0x6C, (char)0xFC, (char)0x9C, 0x46, (char)0xF9, 0x20, 0x6A, (char)0xA8, 0x50, 0x19,
 };
 
 /* Bytes that a pickle hands to a loader. */
 struct nested {
-    struct slice bytes;
+    struct torch_bytes at;
     struct slice loader; /* its name, for the findings */
     size_t depth;
 };
@@ -34,6 +29,8 @@ struct round {
     struct vec nested; /* struct nested: found, and not judged yet from next on */
     size_t next;
     size_t depth; /* of the pickle that is judged */
+    const struct pickle *pickle;
+    uint64_t base; /* offsets in findings count from here */
 };
 
 void
@@ -102,6 +99,13 @@ is_first(struct safety_judge *s, struct slice name, bool *ret_is_first, struct e
     return OK;
 }
 
+/* Where in the file an opcode stands, or, of a nested pickle, where in what was nested. */
+static unsigned long long
+told(const struct round *r, uint64_t offset)
+{
+    return pickle_stream_offset(r->pickle->stream, offset) - r->base;
+}
+
 static enum status
 name_of(struct safety_judge *s, const struct pickle_global *g, struct slice *ret_name,
         struct err *err)
@@ -126,7 +130,7 @@ note_dangerous(struct round *r, const struct pickle_global *g, uint64_t offset, 
     return inspection_note(r->s->in, r->s->limits, FINDING_PICKLE_GLOBAL_DANGEROUS, name, err,
                            "%.*s, at byte %llu%s: it %s. Do not load this file: loading it may run "
                            "whatever its author wished.",
-                           SLICE_PRINT(r->member), (unsigned long long)offset,
+                           SLICE_PRINT(r->member), told(r, offset),
                            r->depth > 0 ? " of a nested pickle" : "", what);
 }
 
@@ -142,7 +146,7 @@ note_unlisted(struct round *r, struct slice name, uint64_t offset, const char *w
     return inspection_note(r->s->in, r->s->limits, FINDING_PICKLE_GLOBAL_UNLISTED, name, err,
                            "%.*s, at byte %llu%s: %s. Read the code behind the name before you "
                            "load the file, or save tensors and plain values only.",
-                           SLICE_PRINT(r->member), (unsigned long long)offset,
+                           SLICE_PRINT(r->member), told(r, offset),
                            r->depth > 0 ? " of a nested pickle" : "", why);
 }
 
@@ -177,57 +181,13 @@ judge_global(struct round *r, const struct pickle_global *g, struct err *err)
 }
 
 static enum status
-add_nested(struct round *r, struct slice bytes, struct slice loader, struct err *err)
+add_nested(struct round *r, const struct torch_bytes *at, struct slice loader, struct err *err)
 {
     struct nested *added;
 
     TRY(vec_add(&r->nested, &added, "nested pickles", err));
-    *added = (struct nested){.bytes = bytes, .loader = loader, .depth = r->depth + 1};
+    *added = (struct nested){.at = *at, .loader = loader, .depth = r->depth + 1};
     return OK;
-}
-
-/* _codecs.encode(text, 'latin1'), which is how protocol 2 writes bytes. */
-static enum status
-encode_latin1(struct safety_judge *s, struct slice text, struct slice *ret_bytes, bool *ret_ok,
-              struct err *err)
-{
-    char *bytes = arena_alloc(&s->in->arena, text.length, 1);
-    size_t length = 0;
-
-    *ret_ok = true;
-    if (bytes == NULL)
-        return arena_fail(&s->in->arena, err);
-    for (size_t i = 0; i < text.length; i++) {
-        uint8_t c = (uint8_t)text.at[i];
-
-        if (c >= 0x80) {
-            *ret_ok = *ret_ok && (c & 0xFEU) == 0xC2U && i + 1 < text.length;
-            if (!*ret_ok)
-                return OK;
-            i++;
-            c = (uint8_t)((unsigned)c << 6 | ((uint8_t)text.at[i] & 0x3FU));
-        }
-        bytes[length++] = (char)c;
-    }
-    *ret_bytes = (struct slice){.at = bytes, .length = length};
-    return OK;
-}
-
-/* The bytes that an argument stands for: itself, an encoded text, or io.BytesIO of one of them. */
-static enum status
-bytes_of(struct safety_judge *s, struct pickle_value v, struct slice *ret_bytes, bool *ret_ok,
-         struct err *err)
-{
-    struct slice text;
-
-    if (pickle_is_call(v, "io", "BytesIO") || pickle_is_call(v, "_io", "BytesIO"))
-        v = pickle_argument(v, 0);
-    *ret_ok = pickle_bytes(v, ret_bytes);
-    if (*ret_ok || !pickle_is_call(v, "_codecs", "encode") ||
-        pickle_argument(v, 0).kind != PICKLE_STR)
-        return OK;
-    (void)pickle_text(pickle_argument(v, 0), &text);
-    return encode_latin1(s, text, ret_bytes, ret_ok, err);
 }
 
 /* What a call hands to a loader is judged, too; what cannot be seen is not inert. */
@@ -236,15 +196,16 @@ look_into_loader(struct round *r, const struct pickle_call *c, const struct pick
                  struct err *err)
 {
     struct pickle_items args = {0};
-    struct slice name, bytes = {0};
+    struct torch_bytes nested = {0};
+    struct slice name;
     bool ok = false;
 
     TRY(name_of(r->s, g, &name, err));
     if (pickle_list(c->args, &args) && args.count > 0)
-        TRY(bytes_of(r->s, args.at[0], &bytes, &ok, err));
+        TRY(torch_bytes_find(r->pickle, args.at[0], &r->s->in->arena, &nested, &ok, err));
     if (!ok)
         return note_unlisted(r, name, c->offset, "it loads what cannot be seen from here", err);
-    return add_nested(r, bytes, name, err);
+    return add_nested(r, &nested, name, err);
 }
 
 /* A gadget's name that is a loader's: pickle.loads, torch.load, dill.loads … */
@@ -268,10 +229,10 @@ judge_call(struct round *r, struct pickle_call *c, struct err *err)
     struct pickle_listed listed;
     struct slice name;
 
-    if (c->callable.kind != PICKLE_GLOBAL)
+    if (pickle_callable(call).kind != PICKLE_GLOBAL)
         return note_unlisted(r, slice_of("(a call's result)"), c->offset,
                              "it calls what another call returned", err);
-    g = c->callable.is.global;
+    g = pickle_callable(call).is.global;
     listed = g->listed;
     if (listed.listing == PICKLE_LOADER ||
         (listed.listing == PICKLE_DANGEROUS && is_loader(g) && c->kind == PICKLE_REDUCE))
@@ -330,11 +291,11 @@ note_problem(struct round *r, const struct pickle *p, struct err *err)
         return inspection_note(r->s->in, r->s->limits, FINDING_PICKLE_LIMIT, r->member, err,
                                "A limit was reached in %s, at byte %llu: %s. What comes after was "
                                "not seen.",
-                               where, (unsigned long long)p->problem.offset, p->problem.text);
+                               where, told(r, p->problem.offset), p->problem.text);
     return inspection_note(r->s->in, r->s->limits, FINDING_PICKLE_MALFORMED, r->member, err,
                            "There is a defect in %s, at byte %llu: %s. What came before it would "
                            "have been run.",
-                           where, (unsigned long long)p->problem.offset, p->problem.text);
+                           where, told(r, p->problem.offset), p->problem.text);
 }
 
 static enum status
@@ -348,14 +309,6 @@ judge_pickle(struct round *r, const struct pickle *p, struct err *err)
     return note_oddities(r, p, err);
 }
 
-static bool
-is_legacy_magic(const struct pickle *p)
-{
-    return p->has_stop && p->root.kind == PICKLE_BIGINT && !p->root.is_raw &&
-           p->root.count == sizeof legacy_magic &&
-           memcmp(p->root.is.bytes, legacy_magic, sizeof legacy_magic) == 0;
-}
-
 static enum status
 note_unseen(struct round *r, const struct nested *n, enum finding_id id, const char *why,
             struct err *err)
@@ -365,31 +318,50 @@ note_unseen(struct round *r, const struct nested *n, enum finding_id id, const c
                            SLICE_PRINT(r->member), why);
 }
 
+/* One pickle of several; *ret_goes_on says whether another follows. */
+static enum status
+judge_nested_pickle(struct round *r, const struct nested *n, size_t i, uint64_t *offset,
+                    bool *ret_goes_on, struct err *err)
+{
+    CLEANUP(pickle_stream_done) struct pickle_stream stream = {0};
+    struct pickle p;
+
+    TRY(pickle_stream_read(&stream, n->at.source, *offset, n->at.range.offset + n->at.range.length,
+                           r->s->nested_bytes_left, r->s->limits, err));
+    r->s->nested_bytes_left -= stream.length;
+    if (stream.is_over_limit)
+        TRY(note_unseen(r, n, FINDING_PICKLE_LIMIT, "they are too large", err));
+    TRY(pickle_stream_run(&stream, r->s->budget, &r->s->in->arena, &p, err));
+    r->pickle = &p;
+    TRY(judge_pickle(r, &p, err));
+    *offset = stream.end;
+    *ret_goes_on = p.has_stop && (i > 0 || torch_bytes_is_magic(p.root));
+    return OK;
+}
+
 /* One pickle, or the five of the legacy format. */
 static enum status
 judge_nested(struct round *r, const struct nested *n, struct err *err)
 {
-    struct slice rest = n->bytes;
-    struct pickle p;
+    uint64_t offset = n->at.range.offset;
+    bool goes_on = true;
+    char head[4] = {0};
 
-    if (n->depth > r->s->limits->pickle_nesting || rest.length > r->s->nested_bytes_left) {
+    if (n->depth > r->s->limits->pickle_nesting || r->s->nested_bytes_left == 0) {
         safety_at_least(r->s, SAFETY_MALFORMED);
         return note_unseen(r, n, FINDING_PICKLE_LIMIT, "they are nested too deep, or too large",
                            err);
     }
-    r->s->nested_bytes_left -= rest.length;
-    if (slice_starts(rest, slice_of("PK\x03\x04"))) {
+    if (n->at.range.length >= sizeof head)
+        TRY(source_read(n->at.source, offset, head, sizeof head, err));
+    if (memcmp(head, "PK\x03\x04", sizeof head) == 0) {
         safety_at_least(r->s, SAFETY_UNLISTED);
         return note_unseen(r, n, FINDING_PICKLE_NESTED, "they are a zip archive", err);
     }
     r->depth = n->depth;
-    for (size_t i = 0; i < LEGACY_PICKLES; i++) {
-        TRY(pickle_run(rest, r->s->budget, &r->s->in->arena, &p, err));
-        TRY(judge_pickle(r, &p, err));
-        if (!p.has_stop || (i == 0 && !is_legacy_magic(&p)))
-            break;
-        rest = slice_from(rest, (size_t)p.end);
-    }
+    r->base = offset;
+    for (size_t i = 0; i < TORCH_LEGACY_PICKLES && goes_on; i++)
+        TRY(judge_nested_pickle(r, n, i, &offset, &goes_on, err));
     return OK;
 }
 
@@ -420,7 +392,7 @@ safety_add(struct safety_judge *s, const struct pickle *p, struct slice member,
            enum safety_role role, struct err *err)
 {
     CLEANUP(round_done)
-    struct round r = {.s = s, .member = member, .is_script = role == SAFETY_SCRIPT};
+    struct round r = {.s = s, .member = member, .is_script = role == SAFETY_SCRIPT, .pickle = p};
 
     r.nested = vec_of(sizeof(struct nested), s->limits->pickle_globals);
     TRY(judge_pickle(&r, p, err));

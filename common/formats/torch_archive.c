@@ -2,6 +2,7 @@
 
 #include "common/base/attr.h"
 #include "common/base/num.h"
+#include "common/formats/torch_object.h"
 
 enum {
     NAME_BYTES_MAX = 1 << 17, /* of a record's name, root and all: zip has 65,535 */
@@ -295,31 +296,8 @@ torch_archive_locate(void *context, struct torch_storage *s, struct err *err)
 
 /* ---- obstacles ---- */
 
-/* Findings after which torch.load gives up, as PyTorch 2.13 does, and why. */
-static const struct {
-    enum finding_id id;
-    const char *reason;
-} obstacles[] = {
-    {FINDING_ZIP_MALFORMED, "the zip archive is malformed"},
-    {FINDING_ZIP_FOREIGN, "members of the zip archive lie outside its root folder"},
-    {FINDING_ZIP_FLAGS, "the zip archive says that members are encrypted"},
-    {FINDING_ZIP_METHOD, "members of the zip archive have a compression that PyTorch cannot read"},
-    {FINDING_TORCH_RECORD, "the archive's version or byteorder record is missing or unknown"},
-    {FINDING_STORAGE_MISSING, "a storage's record is missing"},
-    {FINDING_STORAGE_SHORT, "a storage's record is shorter than its tensors tell"},
-    {FINDING_STORAGE_LONG, "a storage's record is longer than its tensors tell (PyTorch 2.10 on)"},
-    {FINDING_TENSOR_OUTSIDE, "a tensor reaches beyond its storage"},
-    {FINDING_TENSOR_MALFORMED, "a tensor cannot be built"},
-};
-
 enum status
 torch_archive_tell_obstacle(struct torch_work *w, struct err *err)
 {
-    for (size_t i = 0; i < ARRAY_LENGTH(obstacles); i++) {
-        for (size_t k = 0; k < w->in->finding_count; k++) {
-            if (w->in->findings[k].id == obstacles[i].id)
-                return safety_refuse(&w->judge, err, "%s", obstacles[i].reason);
-        }
-    }
-    return OK;
+    return torch_object_refuse(&w->judge, true, err);
 }

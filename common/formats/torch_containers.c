@@ -85,11 +85,11 @@ join(struct walk *w, struct slice path, struct slice key, struct slice *ret_path
 
 /* Whether containers may be in it: a mapping, an object with attributes, a list. */
 static bool
-may_hold(struct pickle_value v)
+may_hold(const struct walk *w, struct pickle_value v)
 {
     struct pickle_items items;
 
-    if (torch_tensor_is(v))
+    if (torch_tensor_is(w->r, v))
         return false;
     if (v.kind == PICKLE_CALL && v.is.call->extra != NULL)
         return true;
@@ -102,7 +102,7 @@ enqueue(struct walk *w, struct pickle_value v, const struct place_in_file *paren
 {
     struct place_in_file *place;
 
-    if (!may_hold(v))
+    if (!may_hold(w, v))
         return OK;
     if (w->queue.count == w->queue.cap || parent->depth >= w->r->limits->pickle_depth ||
         parent->path.length + key.length + 1 > w->r->limits->name_bytes)
@@ -290,7 +290,7 @@ read_optimizer_level(struct walk *w, struct vec *queue, const struct place_in_fi
 
         if (!take_step(w))
             return cut(w, err);
-        if (!torch_tensor_is(v) && !may_hold(v))
+        if (!torch_tensor_is(w->r, v) && !may_hold(w, v))
             continue;
         if (is_mapping)
             TRY(torch_value_key(pairs.at[i].key, w->r->scratch, &key, &is_text, err));
@@ -335,7 +335,7 @@ add_module_tensors(struct walk *w, struct pickle_value dict, struct slice prefix
         struct slice key, name;
         bool is_left_out = false;
 
-        if (!pickle_text(pairs.at[i].key, &key) || !torch_tensor_is(pairs.at[i].value))
+        if (!pickle_text(pairs.at[i].key, &key) || !torch_tensor_is(w->r, pairs.at[i].value))
             continue;
         for (size_t k = 0; k < left_out.count && !is_left_out && take_step(w); k++) {
             struct slice other;
@@ -378,6 +378,16 @@ push_children(struct walk *w, struct vec *stack, struct pickle_value modules,
     return OK;
 }
 
+/* The class is code that whoever loads the file must have. */
+static enum status
+name_class(struct walk *w, struct pickle_value module, struct err *err)
+{
+    struct entry e = {0};
+
+    TRY(torch_value_entry(module, w->r->scratch, &e, err));
+    return torch_reader_name(w->r, &w->r->classes, e.type, err);
+}
+
 /* What the module's state_dict() would give, in its order. */
 static enum status
 read_module(struct walk *w, const struct place_in_file *place, struct err *err)
@@ -400,6 +410,7 @@ read_module(struct walk *w, const struct place_in_file *place, struct err *err)
 
         stack.count--;
         (void)torch_value_module(at.value, &module);
+        TRY(name_class(w, at.value, err));
         TRY(add_module_tensors(w, module.parameters, at.path, (struct pickle_value){0}, err));
         TRY(add_module_tensors(w, module.buffers, at.path, module.transient, err));
         TRY(push_children(w, &stack, module.modules, &at, err));
@@ -429,7 +440,7 @@ add_entries(struct walk *w, const struct pickle_pairs *pairs, struct err *err)
     for (size_t i = 0; i < pairs->count && take_step(w); i++) {
         struct slice key, name;
 
-        if (!pickle_text(pairs->at[i].key, &key) || torch_tensor_is(pairs->at[i].value))
+        if (!pickle_text(pairs->at[i].key, &key) || torch_tensor_is(w->r, pairs->at[i].value))
             continue;
         TRY(join(w, (struct slice){0}, key, &name, err));
         TRY(add_entry(w, pairs->at[i].value, name, false, err));
@@ -448,7 +459,7 @@ read_dict(struct walk *w, const struct place_in_file *place, const struct pickle
     for (size_t i = 0; i < pairs->count && !is_container && !is_state; i++) {
         if (!take_step(w))
             return cut(w, err);
-        is_container = torch_tensor_is(pairs->at[i].value);
+        is_container = torch_tensor_is(w->r, pairs->at[i].value);
     }
     if (is_state) {
         TRY(read_optimizer(w, place, err));
@@ -483,10 +494,10 @@ read_list(struct walk *w, const struct place_in_file *place, struct pickle_items
 
         if (!take_step(w))
             return cut(w, err);
-        if (torch_tensor_is(items.at[i])) {
+        if (torch_tensor_is(w->r, items.at[i])) {
             TRY(arena_printf(&w->r->in->arena, &index, err, "%zu", i));
             TRY(add_tensor(w, items.at[i], index, &answer, err));
-        } else if (may_hold(items.at[i])) {
+        } else if (may_hold(w, items.at[i])) {
             TRY(arena_printf(w->r->scratch, &index, err, "%zu", i));
             TRY(enqueue(w, items.at[i], place, index, err));
         }
@@ -540,7 +551,7 @@ torch_containers_read(struct torch_reader *r, struct pickle_value root, struct e
     struct place_in_file *first;
 
     builder_begin(&w.builder, r->in, r->limits);
-    if (torch_tensor_is(root))
+    if (torch_tensor_is(r, root))
         TRY(read_bare(&w, root, err));
     TRY(vec_add(&w.queue, &first, "nested values", err));
     *first = (struct place_in_file){.value = root, .path = slice_of("")};

@@ -16,6 +16,9 @@ enum {
     DEPTH_MAX = 12,
     ITEMS_MAX = 256,     /* of one list or dict */
     STEPS_MAX = 1000000, /* values looked at and keys compared, in all */
+    DEVICE_BYTES_MAX = 64,
+    CLASS_BYTES_MAX = 200,
+    NAME_ROOM = 8 * CLASS_BYTES_MAX, /* for one more name, were it all escapes, and for the end */
 };
 
 /* Nested values are kept under these keys only: they describe a run. Others hold its state. */
@@ -213,7 +216,7 @@ write_call(struct rendering *g, struct pickle_value v, struct pickle_value *ret_
         return write_path(g, v, err);
     if (pickle_is_call(v, "torch", "device"))
         return write_device(g, v, err);
-    if (pickle_is_call(v, "_codecs", "encode") || torch_tensor_is(v))
+    if (pickle_is_call(v, "_codecs", "encode") || torch_tensor_is(g->r, v))
         return write_type(g, v, err);
     if (!spend(g->steps_left, v))
         return write_type(g, v, err);
@@ -511,17 +514,18 @@ add_value(struct gathering *g, struct slice key, struct pickle_value v, struct e
 }
 
 static void
-add_devices(const struct torch_reader *r, struct json_writer *json)
+add_names(const struct vec *names, const char *key, size_t length_max, struct json_writer *json)
 {
-    if (r->devices.count == 0)
+    if (names->count == 0)
         return;
-    jw_key(json, "devices");
+    jw_key(json, key);
     jw_flat_array(json);
-    for (size_t i = 0; i < r->devices.count; i++) {
-        struct slice device = VEC_AT(&r->devices, struct slice, i);
+    for (size_t i = 0; i < names->count; i++) {
+        struct slice name = VEC_AT(names, struct slice, i);
 
-        if (device.length <= 64 && is_spellable(device))
-            jw_slice(json, device);
+        if (name.length <= length_max && is_spellable(name) &&
+            json->out->length + NAME_ROOM <= json->out->cap_bytes)
+            jw_slice(json, name);
     }
     jw_array_end(json);
 }
@@ -532,7 +536,7 @@ is_ours(struct slice key)
 {
     static const char *const names[] = {"has_optimizer", "has_scheduler", "has_random_state",
                                         "framework",     "parallel",      "compiled",
-                                        "devices"};
+                                        "devices",       "module_classes"};
 
     for (size_t i = 0; i < ARRAY_LENGTH(names); i++) {
         if (slice_is(key, names[i]))
@@ -546,7 +550,7 @@ add_pair(struct gathering *g, const struct pickle_pair *pair, struct err *err)
 {
     struct slice key;
 
-    if (torch_tensor_is(pair->value) || !pickle_text(pair->key, &key) || !is_spellable(key) ||
+    if (torch_tensor_is(g->r, pair->value) || !pickle_text(pair->key, &key) || !is_spellable(key) ||
         is_ours(key))
         return OK;
     g->has_optimizer = g->has_optimizer || is_optimizer(key, pair->value, &g->steps_left);
@@ -610,7 +614,8 @@ torch_metadata_read(struct torch_reader *r, struct pickle_value root, struct err
         jw_pair_bool(&g.json, "has_scheduler", true);
     if (g.has_random_state)
         jw_pair_bool(&g.json, "has_random_state", true);
-    add_devices(r, &g.json);
+    add_names(&r->devices, "devices", DEVICE_BYTES_MAX, &g.json);
+    add_names(&r->classes, "module_classes", CLASS_BYTES_MAX, &g.json);
     jw_object_end(&g.json);
     TRY(buf_check(&out, err));
     if (slice_is(buf_slice_of(&out), "{}"))

@@ -2,6 +2,7 @@
 
 #include "common/base/attr.h"
 #include "common/base/num.h"
+#include "common/formats/torch_array.h"
 #include "common/formats/torch_value.h"
 
 enum {
@@ -43,33 +44,38 @@ argument(const struct rebuild *b, size_t i)
     return i < b->args.count ? b->args.at[i] : (struct pickle_value){0};
 }
 
-/* A size: a tuple, a list or a torch.Size of integers that are not negative. */
-static enum status
-read_shape(struct rebuild *b, struct pickle_value v, struct shape *ret_shape, struct err *err)
+enum status
+torch_tensor_shape(struct torch_reader *r, struct pickle_value v, struct slice name,
+                   struct shape *ret_shape, const char **ret_problem, struct err *err)
 {
     struct pickle_items items;
     uint64_t *dims, elements;
 
     if (!pickle_list(v, &items)) {
-        b->problem = "its size is no tuple";
+        *ret_problem = "its size is no tuple";
         return OK;
     }
-    FAIL_IF(items.count > TENSOR_RANK_MAX || items.count > b->r->limits->rank, err, LIMIT, 0,
-            "%.*s has rank %zu; the limit is %zu", SLICE_PRINT(b->name), items.count,
-            b->r->limits->rank);
-    dims = arena_alloc(&b->r->in->arena, items.count, sizeof *dims);
+    FAIL_IF(items.count > TENSOR_RANK_MAX || items.count > r->limits->rank, err, LIMIT, 0,
+            "%.*s has rank %zu; the limit is %zu", SLICE_PRINT(name), items.count, r->limits->rank);
+    dims = arena_alloc(&r->in->arena, items.count, sizeof *dims);
     if (dims == NULL)
-        return arena_fail(&b->r->in->arena, err);
+        return arena_fail(&r->in->arena, err);
     for (size_t i = 0; i < items.count; i++) {
         if (!pickle_as_u64(items.at[i], &dims[i])) {
-            b->problem = "its size holds what is no size";
+            *ret_problem = "its size holds what is no size";
             return OK;
         }
     }
     *ret_shape = (struct shape){.rank = (uint32_t)items.count, .dims = dims};
     if (!shape_elements(*ret_shape, &elements))
-        b->problem = "its size overflows";
+        *ret_problem = "its size overflows";
     return OK;
+}
+
+static enum status
+read_shape(struct rebuild *b, struct pickle_value v, struct shape *ret_shape, struct err *err)
+{
+    return torch_tensor_shape(b->r, v, b->name, ret_shape, &b->problem, err);
 }
 
 /* The strides that PyTorch gives to a contiguous tensor; false where they would overflow. */
@@ -161,11 +167,11 @@ check_extent(struct rebuild *b, const struct torch_storage *s, struct err *err)
     enum dtype dtype = b->t.tensor.dtype;
     uint64_t end, held = elements_in(s->place.storage_bytes, dtype);
 
-    if (!last_element(&b->t, &end) || end > elements_in(s->bytes, dtype)) {
+    if (!last_element(&b->t, &end) || end > elements_in(s->end, dtype)) {
         b->t.place.has_bytes = false;
         return inspection_note(b->r->in, b->r->limits, FINDING_TENSOR_OUTSIDE, b->name, err,
                                "its elements would lie outside its storage of %llu bytes",
-                               (unsigned long long)s->bytes);
+                               (unsigned long long)(s->end - s->begin));
     }
     /* The storage itself may be cut off; that has its finding. */
     if (b->t.place.has_bytes && end > held)
@@ -231,7 +237,9 @@ read_view(struct rebuild *b, enum dtype dtype, struct pickle_value flags, struct
         return OK;
     }
     set_storage(b, &s, dtype);
-    if (!pickle_as_u64(argument(b, 1), &b->t.place.first_element)) {
+    if (!pickle_as_u64(argument(b, 1), &b->t.place.first_element) ||
+        !num_add(b->t.place.first_element, elements_in(s.begin, b->t.tensor.dtype),
+                 &b->t.place.first_element)) {
         b->problem = "its offset is no offset";
         return OK;
     }
@@ -529,11 +537,14 @@ called_global(struct pickle_value v)
 }
 
 bool
-torch_tensor_is(struct pickle_value v)
+torch_tensor_is(const struct torch_reader *r, struct pickle_value v)
 {
     const struct pickle_global *g = called_global(v);
+    struct pickle_items arguments;
 
-    if (v.kind == PICKLE_TENSOR)
+    if (v.kind == PICKLE_PERSISTENT && r->find_tensor != NULL)
+        return r->find_tensor(r->context, pickle_persistent_id(v), &arguments);
+    if (v.kind == PICKLE_TENSOR || (r->takes_arrays && torch_array_is(v)))
         return true;
     return g != NULL && (find_rebuilder(g) != NULL || (is_old_class(g) && pickle_state(v) != NULL));
 }
@@ -631,6 +642,14 @@ rebuild(struct rebuild *b, struct err *err)
     return OK;
 }
 
+static uint64_t
+offset_of(struct pickle_value v)
+{
+    return v.kind == PICKLE_TENSOR ? v.is.tensor->offset
+           : v.kind == PICKLE_CALL ? v.is.call->offset
+                                   : v.is.persistent->offset;
+}
+
 enum status
 torch_tensor_read(struct torch_reader *r, struct pickle_value v, struct slice name,
                   struct built_tensor *ret_tensor, enum torch_answer *ret_answer, struct err *err)
@@ -638,9 +657,14 @@ torch_tensor_read(struct torch_reader *r, struct pickle_value v, struct slice na
     struct rebuild b = {.r = r, .name = name};
 
     *ret_answer = TORCH_NO_TENSOR;
-    if (!torch_tensor_is(v))
+    if (!torch_tensor_is(r, v))
         return OK;
-    if (!enter_call(&b, v))
+    if (v.kind == PICKLE_PERSISTENT) {
+        (void)r->find_tensor(r->context, pickle_persistent_id(v), &b.args);
+        TRY(read_v2(&b, err));
+    } else if (torch_array_is(v))
+        TRY(torch_array_read(r, v, name, &b.t, &b.problem, err));
+    else if (!enter_call(&b, v))
         b.problem = "its arguments are no tuple";
     else
         TRY(rebuild(&b, err));
@@ -655,8 +679,7 @@ torch_tensor_read(struct torch_reader *r, struct pickle_value v, struct slice na
     }
     /* Without a storage that can be shared, the same object is the same tensor. */
     if (b.t.storage == 0)
-        b.t.storage = ((v.kind == PICKLE_TENSOR ? v.is.tensor->offset : v.is.call->offset) + 1) |
-                      UINT64_C(1) << 62;
+        b.t.storage = (offset_of(v) + 1) | UINT64_C(1) << 62;
     *ret_tensor = b.t;
     *ret_answer = TORCH_TENSOR;
     return OK;

@@ -13,7 +13,13 @@ enum torch_answer {
 };
 
 /* Whether v would be a tensor, without a look at its arguments. */
-bool torch_tensor_is(struct pickle_value v);
+bool torch_tensor_is(const struct torch_reader *r, struct pickle_value v);
+
+/* A size: a tuple, a list or a torch.Size of integers that are not negative; else *ret_problem says what
+ * is wrong. */
+enum status torch_tensor_shape(struct torch_reader *r, struct pickle_value v, struct slice name,
+                               struct shape *ret_shape, const char **ret_problem,
+                               struct err *err) MUST_CHECK;
 
 /* Read v. Where the answer is TORCH_TENSOR, all of *ret_tensor but its name is set; shape and strides
  * are in the inspection's arena. name is the subject of findings. */

@@ -80,7 +80,7 @@ class_name(struct slice module, struct slice name, struct arena *arena, struct s
 static enum status
 call_entry(struct pickle_value v, struct arena *arena, struct entry *e, struct err *err)
 {
-    struct pickle_value callable = v.is.call->callable;
+    struct pickle_value callable = pickle_callable(v);
     struct pickle_items items;
     const char *type = made_by(v, &e->kind);
 
@@ -315,16 +315,35 @@ plain_number(char kind, size_t width, uint64_t raw)
     return v;
 }
 
+/* By the state of a numpy.dtype: (3, byte order, …). */
+static bool
+is_big_endian(struct pickle_value dtype)
+{
+    const struct pickle_value *state = pickle_state(dtype);
+    struct pickle_items items;
+
+    return state != NULL && pickle_list(*state, &items) && items.count > 1 &&
+           pickle_is_text(items.at[1], ">");
+}
+
+bool
+torch_value_dtype(struct pickle_value v, enum dtype *ret_dtype, bool *ret_is_big_endian)
+{
+    size_t row = number_row(v);
+
+    if (row == SIZE_MAX)
+        return false;
+    *ret_dtype = dtype_find(slice_of(numbers[row].name + strlen("numpy.")));
+    *ret_is_big_endian = is_big_endian(v);
+    return true;
+}
+
 bool
 torch_value_scalar(struct pickle_value v, struct pickle_value *ret_plain)
 {
-    const struct pickle_value *state;
-    struct pickle_items items;
-    struct slice order;
     uint8_t bytes[sizeof(uint64_t)];
     const char *code;
     size_t row, count;
-    bool is_big = false;
 
     if (!is_numpy_call(v, "scalar"))
         return false;
@@ -334,10 +353,7 @@ torch_value_scalar(struct pickle_value v, struct pickle_value *ret_plain)
     code = numbers[row].code;
     if (code[0] == 'c' || count == 0 || count != (size_t)(code[1] - '0'))
         return false;
-    state = pickle_state(pickle_argument(v, 0)); /* (3, byte order, …) */
-    if (state != NULL && pickle_list(*state, &items) && items.count > 1 &&
-        pickle_text(items.at[1], &order))
-        is_big = slice_is(order, ">");
-    *ret_plain = plain_number(code[0], count, raw_number(bytes, count, is_big));
+    *ret_plain = plain_number(code[0], count,
+                              raw_number(bytes, count, is_big_endian(pickle_argument(v, 0))));
     return true;
 }

@@ -32,5 +32,8 @@ bool torch_value_module(struct pickle_value v, struct torch_module *ret_module);
 enum status torch_value_key(struct pickle_value key, struct arena *arena, struct slice *ret_name,
                             bool *ret_is_text, struct err *err) MUST_CHECK;
 
+/* What a numpy.dtype of numbers is; false for others, and for other values. */
+bool torch_value_dtype(struct pickle_value v, enum dtype *ret_dtype, bool *ret_is_big_endian);
+
 /* The number in a NumPy scalar as a plain value; false for other calls. */
 bool torch_value_scalar(struct pickle_value v, struct pickle_value *ret_plain);

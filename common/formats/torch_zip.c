@@ -17,8 +17,7 @@
 
 #include "common/base/attr.h"
 #include "common/formats/torch_archive.h"
-#include "common/formats/torch_containers.h"
-#include "common/formats/torch_metadata.h"
+#include "common/formats/torch_object.h"
 
 /* Any zip that no other format claims: a broken one may hold a pickle all the same. */
 static unsigned
@@ -64,17 +63,12 @@ note_package(struct torch_archive *a, struct err *err)
 static enum status
 read_object(struct torch_archive *a, const struct pickle *p, struct err *err)
 {
-    __attribute__((cleanup(torch_reader_done))) struct torch_reader r =
-        torch_reader_of(a->work->in, a->work->limits, &a->work->scratch);
+    CLEANUP(torch_reader_done)
+    struct torch_reader r = torch_reader_of(a->work->in, a->work->limits, &a->work->scratch);
 
     r.locate = torch_archive_locate;
     r.context = a;
-    TRY(torch_containers_read(&r, p->root, err));
-    TRY(torch_metadata_read(&r, p->root, err));
-    if (a->work->in->default_container == SIZE_MAX)
-        TRY(inspection_note(a->work->in, a->work->limits, FINDING_EMPTY, (struct slice){0}, err,
-                            "no state dict with tensors was found in it"));
-    return OK;
+    return torch_object_read(&r, p->root, err);
 }
 
 static enum status

@@ -156,11 +156,11 @@ unwrap(struct pickle_value v)
 
 /* Whether tensors may be in it. */
 static bool
-may_hold(struct pickle_value v)
+may_hold(const struct script *s, struct pickle_value v)
 {
     struct pickle_items items;
 
-    if (torch_tensor_is(v) || script_class_of(v) != NULL || pickle_is_mapping(v))
+    if (torch_tensor_is(&s->r, v) || script_class_of(v) != NULL || pickle_is_mapping(v))
         return true;
     return pickle_list(v, &items) && items.count > 0;
 }
@@ -178,7 +178,7 @@ push(struct script *s, const struct script_place *parent, struct slice key, stru
     struct script_place *added;
 
     v = unwrap(v);
-    if (!may_hold(v))
+    if (!may_hold(s, v))
         return OK;
     if (s->stack.count == s->stack.cap || parent->depth >= s->r.limits->pickle_depth ||
         is_too_long(s, parent, key))
@@ -199,7 +199,7 @@ push_items(struct script *s, const struct script_place *parent, struct pickle_it
 
         if (!take_steps(s, 1))
             return cut(s, err);
-        if (!may_hold(unwrap(items.at[i])))
+        if (!may_hold(s, unwrap(items.at[i])))
             continue;
         TRY(arena_printf(s->r.scratch, &index, err, "%zu", i));
         TRY(push(s, parent, index, items.at[i], err));
@@ -217,7 +217,7 @@ push_pairs(struct script *s, const struct script_place *parent, struct pickle_pa
 
         if (!take_steps(s, 1))
             return cut(s, err);
-        if (!may_hold(unwrap(pairs.at[i].value)))
+        if (!may_hold(s, unwrap(pairs.at[i].value)))
             continue;
         TRY(torch_value_key(pairs.at[i].key, s->r.scratch, &key, &is_text, err));
         if (key.at != NULL)
@@ -236,7 +236,7 @@ add_registered(struct script *s, const struct script_place *at, const struct pic
 
         if (!take_steps(s, 1))
             return cut(s, err);
-        if (!pickle_text(pairs.at[i].key, &key) || !torch_tensor_is(pairs.at[i].value) ||
+        if (!pickle_text(pairs.at[i].key, &key) || !torch_tensor_is(&s->r, pairs.at[i].value) ||
             script_code_role(&s->code, g, key) != role)
             continue;
         if (is_too_long(s, at, key))
@@ -258,7 +258,7 @@ push_others(struct script *s, const struct script_place *at, const struct pickle
         if (!take_steps(s, 1))
             return cut(s, err);
         if (!pickle_text(pairs.at[i].key, &key) ||
-            (torch_tensor_is(pairs.at[i].value) &&
+            (torch_tensor_is(&s->r, pairs.at[i].value) &&
              script_code_role(&s->code, g, key) != SCRIPT_PLAIN))
             continue;
         TRY(push(s, at, key, pairs.at[i].value, err));
@@ -316,7 +316,7 @@ read_script_object(struct script *s, const struct script_place *at, const struct
     }
     if (is_mapping)
         return push_pairs(s, at, pairs, err);
-    if (torch_tensor_is(*state))
+    if (torch_tensor_is(&s->r, *state))
         return add_tensor(s, &s->others, *state, at->path, err);
     return pickle_list(unwrap(*state), &items) ? push_items(s, at, items, err) : OK;
 }
@@ -331,7 +331,7 @@ read_place(struct script *s, const struct script_place *at, struct err *err)
 
     if (!take_steps(s, torch_value_size(at->value)))
         return cut(s, err);
-    if (torch_tensor_is(at->value))
+    if (torch_tensor_is(&s->r, at->value))
         return add_tensor(s, &s->others, at->value, at->path, err);
     if (g != NULL)
         return read_script_object(s, at, g, err);
@@ -428,7 +428,7 @@ read_constants(struct script *s, const struct zip_member *m, struct err *err)
 
         if (!take_steps(s, 1))
             return cut(s, err);
-        if (!may_hold(unwrap(items.at[i])))
+        if (!may_hold(s, unwrap(items.at[i])))
             continue;
         TRY(arena_printf(&s->r.in->arena, &name, err, "c%zu", i));
         TRY(push(s, &top, name, items.at[i], err));

@@ -38,6 +38,7 @@ struct judge {
     const struct pickle *pickle;
     struct arena *arena;
     struct vec *needs;
+    bool is_legacy;
     uint32_t id_parts;   /* of a persistent id */
     struct slice reason; /* the first */
 };
@@ -297,6 +298,10 @@ judge_persistent(struct judge *j, const struct pickle_persistent *p, struct err 
         REFUSE(j, err, "a persistent id is no storage's");
     if (!is_storage_class(part[1]))
         REFUSE(j, err, "a storage is of no storage class");
+    /* (PyTorch 2.13 writes such files and fails on the way back: the class has no dtype.) */
+    if (j->is_legacy && (pickle_is_global(part[1], "torch", "UntypedStorage") ||
+                         pickle_is_global(part[1], "torch.storage", "UntypedStorage")))
+        REFUSE(j, err, "a storage is untyped, as torch.load cannot read them in this format");
     if (!pickle_text(part[3], &location) || !pickle_as_u64(part[4], &elements))
         REFUSE(j, err, "a storage's location or size is malformed");
     if (!is_location(location))
@@ -322,16 +327,20 @@ enum status
 weights_only_judge(const struct pickle *p, bool is_legacy, struct arena *arena, struct vec *needs,
                    struct slice *ret_reason, struct err *err)
 {
-    struct judge j = {.pickle = p, .arena = arena, .needs = needs, .id_parts = is_legacy ? 6 : 5};
+    struct judge j = {.pickle = p,
+                      .arena = arena,
+                      .needs = needs,
+                      .is_legacy = is_legacy,
+                      .id_parts = is_legacy ? 6 : 5};
 
     *ret_reason = (struct slice){0};
     TRY(judge_opcodes(&j, err));
     for (const struct pickle_global *g = p->globals; g != NULL; g = g->next)
         TRY(judge_global(&j, g, err));
-    for (struct pickle_call *c = p->calls; c != NULL; c = c->next)
-        TRY(judge_call(&j, (struct pickle_value){.kind = PICKLE_CALL, .is.call = c}, err));
     for (const struct pickle_persistent *s = p->persistents; s != NULL; s = s->next)
         TRY(judge_persistent(&j, s, err));
+    for (struct pickle_call *c = p->calls; c != NULL; c = c->next)
+        TRY(judge_call(&j, (struct pickle_value){.kind = PICKLE_CALL, .is.call = c}, err));
     TRY(judge_rest(&j, err));
     *ret_reason = j.reason;
     return OK;

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes tests/cases/pickle/: pickles that real programs wrote, and beside each (.txt) what the unit
+"""Makes tests/cases/pickle-machine/: pickles that real programs wrote, and beside each (.txt) what the unit
 tests expect of it, in the words of tests/support/pickle_show.h.
 
     make_pickle_cases.py DIRECTORY

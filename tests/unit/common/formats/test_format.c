@@ -37,8 +37,6 @@ static const struct {
     {BYTES("tjgg\3\0\0\0"), ERR_UNSUPPORTED, "before GGUF"},
     {BYTES("algg\1\0\0\0"), ERR_UNSUPPORTED, "before GGUF"},
     {BYTES("\x89HDF\r\n\x1a\n"), ERR_UNSUPPORTED, "HDF5"},
-    {BYTES("\x80\2\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."), ERR_UNSUPPORTED, "legacy"},
-    {BYTES("\x80\4\x95"), ERR_UNSUPPORTED, "bare pickle"},
     {BYTES("{\"a\": [1]}"), ERR_UNRECOGNIZED, "JSON"},
     {BYTES("\x7f"
            "ELF\2\1\1"),

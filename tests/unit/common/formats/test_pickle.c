@@ -1,5 +1,5 @@
 /* The machine as a whole: what it makes of well-formed pickles, and where and why it stops. The bytes
- * are opcodes by hand; those in tests/cases/pickle are what real programs wrote (make_pickle_cases.py). */
+ * are opcodes by hand; those in tests/cases/pickle-machine are what real programs wrote (make_pickle_cases.py). */
 #include "tests/support/pickle_fixture.h"
 #include "tests/support/unit.h"
 
@@ -575,9 +575,9 @@ START_TEST(pickle__reads_the_same_dict_in_every_protocol)
     char path[256];
     struct slice bytes, want;
 
-    (void)snprintf(path, sizeof path, "%s/pickle/plain-%s.pkl", CASES_DIR, plain[_i]);
+    (void)snprintf(path, sizeof path, "%s/pickle-machine/plain-%s.pkl", CASES_DIR, plain[_i]);
     bytes = fixture_file(path);
-    (void)snprintf(path, sizeof path, "%s/pickle/plain-%s.txt", CASES_DIR, plain[_i]);
+    (void)snprintf(path, sizeof path, "%s/pickle-machine/plain-%s.txt", CASES_DIR, plain[_i]);
     want = fixture_file(path);
     fixture_run(&f, bytes);
     ck_assert(f.pickle.is_complete);

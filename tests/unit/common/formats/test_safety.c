@@ -507,7 +507,7 @@ START_TEST(safety__reads_and_judges_what_pytorch_saves)
     char path[256];
     struct slice bytes;
 
-    (void)snprintf(path, sizeof path, "%s/pickle/%s.pkl", CASES_DIR, files[_i].name);
+    (void)snprintf(path, sizeof path, "%s/pickle-machine/%s.pkl", CASES_DIR, files[_i].name);
     bytes = fixture_file(path);
     fixture_run(&f, bytes);
     ck_assert(f.pickle.is_complete);
@@ -528,7 +528,7 @@ START_TEST(safety__survives_each_file_cut_off_at_every_byte)
     char path[256];
     struct slice bytes;
 
-    (void)snprintf(path, sizeof path, "%s/pickle/%s.pkl", CASES_DIR, files[_i].name);
+    (void)snprintf(path, sizeof path, "%s/pickle-machine/%s.pkl", CASES_DIR, files[_i].name);
     bytes = fixture_file(path);
     for (size_t length = 0; length < bytes.length; length++) {
         CLEANUP(fixture_done) struct fixture f = {0};
