@@ -8,5 +8,9 @@ const struct format *const format_table[] = {
     &format_torchscript,
     &format_gguf,
     &format_numpy,
+    &format_safetensors, &format_torch_export, &format_torch_zip, &format_torchscript, NULL,
+    &format_safetensors,
+    &format_torch_zip,
+    &format_onnx,
     NULL,
 };
