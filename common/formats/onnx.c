@@ -27,6 +27,7 @@ enum {
     GRAPH_TAG = 0x3a,
     IR_VERSION_MAX = 127,  /* 14 today */
     PROBE_FIELDS = 100000, /* of the top, whose lists are short */
+    LABEL_EXTRA = 64,      /* of a path beside names: indexes and separators */
     WHOLE_BITS = 20,       /* sure, but never before a format with a magic */
     CUT_BITS = 12,
 };
@@ -114,7 +115,7 @@ onnx_begin(struct onnx *o)
     builder_begin(&o->constants, o->in, o->limits);
     builder_begin(&o->training, o->in, o->limits);
     o->about = onnx_about_with();
-    o->path = buf_with_cap((depth + 1) * 4 * o->limits->name_bytes);
+    o->path = buf_with_cap((depth + 1) * 4 * (o->limits->name_bytes + LABEL_EXTRA));
     o->stack = vec_of(sizeof(struct onnx_frame), depth + 1);
     o->quantized = vec_of(sizeof(struct slice), o->limits->tensors);
     o->siblings = vec_of(sizeof(struct onnx_sibling), o->limits->tensors);
@@ -171,16 +172,39 @@ read_model_field(struct onnx *o, const struct protobuf_field *f, uint64_t *train
     return OK;
 }
 
+/* A file that is cut off ends within its graph, most of the time: keep what is there of it. */
+static enum status
+read_cut_graph(struct onnx *o, const struct protobuf_field *f, struct err *err)
+{
+    struct err why = {0};
+    enum status status;
+
+    if (f->number != GRAPH || f->wire != PROTOBUF_BYTES)
+        return OK;
+    status = read_graph(o, f->bytes, &why);
+    if (status == OK || status == ERR_MALFORMED || status == ERR_TRUNCATED)
+        return OK;
+    err_copy(err, &why);
+    return status;
+}
+
 static enum status
 read_model(struct onnx *o, struct err *err)
 {
     struct protobuf_span left = {0, o->size_bytes};
-    struct protobuf_field f;
     uint64_t trainings = 0;
-    bool is_end;
 
     for (;;) {
-        TRY(onnx_field(o, ONNX_MODEL, &left, &f, &is_end, err));
+        struct protobuf_field f = {0};
+        struct err why = {0};
+        bool is_end = false;
+        enum status status = onnx_field(o, ONNX_MODEL, &left, &f, &is_end, &why);
+
+        if (status == ERR_TRUNCATED)
+            TRY(read_cut_graph(o, &f, err));
+        if (status != OK)
+            err_copy(err, &why);
+        TRY(status);
         if (is_end)
             return OK;
         TRY(read_model_field(o, &f, &trainings, err));

@@ -194,6 +194,15 @@ read_value_info(struct onnx *o, struct value_info *v, struct protobuf_span left,
 
 /* ---- writing ---- */
 
+/* JSON of ours has no NUL: a text ends there, as it does for most who print it. */
+static struct slice
+before_nul(struct slice text)
+{
+    const char *nul = text.length == 0 ? NULL : memchr(text.at, '\0', text.length);
+
+    return nul == NULL ? text : slice_part(text, 0, (size_t)(nul - text.at));
+}
+
 static enum status
 write_text(struct onnx *o, struct json_writer *w, const char *key, struct protobuf_span span,
            size_t cap, struct err *err)
@@ -206,7 +215,7 @@ write_text(struct onnx *o, struct json_writer *w, const char *key, struct protob
     /* A cut character is left out whole. */
     for (size_t i = 0; span.length > cap && i < 3 && !utf8_is_valid(text); i++)
         text.length--;
-    jw_pair_slice(w, key, text);
+    jw_pair_slice(w, key, before_nul(text));
     return OK;
 }
 
@@ -220,7 +229,7 @@ write_dims(struct onnx *o, struct json_writer *w, const struct value_info *v, st
     for (size_t i = 0; i < v->rank; i++) {
         if (v->dims[i].is_symbol) {
             TRY(protobuf_peek(&o->wire, v->dims[i].symbol, TEXT_BYTES, &symbol, err));
-            jw_slice(w, symbol);
+            jw_slice(w, before_nul(symbol));
         } else if (v->dims[i].is_number)
             jw_i64(w, v->dims[i].number);
         else
@@ -286,7 +295,8 @@ take_key(struct onnx *o, struct protobuf_span span, struct map *keys, const char
     if (ret_key->length == 0)
         *ret_key = slice_of(empty);
     TRY(map_add(keys, *ret_key, 0, &present, err));
-    *ret_is_new = present == MAP_NONE && utf8_is_valid(*ret_key);
+    *ret_is_new = present == MAP_NONE && utf8_is_valid(*ret_key) &&
+                  before_nul(*ret_key).length == ret_key->length;
     return OK;
 }
 
@@ -357,7 +367,7 @@ write_properties(struct onnx *o, struct json_writer *w, struct map *keys, struct
             continue;
         TRY(protobuf_peek(&o->wire, value.bytes, DOC_BYTES, &text, err));
         jw_key_slice(w, key);
-        jw_slice(w, text);
+        jw_slice(w, before_nul(text));
     }
     jw_object_end(w);
     return OK;

@@ -17,7 +17,7 @@
 #include "common/base/attr.h"
 #include "common/formats/onnx_work.h"
 
-enum { LABEL_BYTES = 1024, OP_BYTES = 64 };
+enum { OP_BYTES = 64 };
 
 /* ---- names ---- */
 
@@ -37,12 +37,13 @@ take_name(struct onnx *o, size_t cut_to, struct slice *ret_name, struct err *err
     return OK;
 }
 
+/* What is longer than a name may be is cut only where it still is too long. */
 static enum status
 add_text(struct onnx *o, struct protobuf_span span, struct err *err)
 {
     struct slice text;
 
-    TRY(protobuf_peek(&o->wire, span, LABEL_BYTES, &text, err));
+    TRY(protobuf_peek(&o->wire, span, o->limits->name_bytes + 1, &text, err));
     buf_slice(&o->path, text);
     return OK;
 }

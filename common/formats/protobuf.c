@@ -134,6 +134,7 @@ read_value(struct protobuf_span *left, const uint8_t *bytes, size_t n, struct pr
         advance(left, used);
         if (f->wire == PROTOBUF_VARINT)
             return OK;
+        f->bytes = *left; /* where the length is wrong: what is there */
         FAIL_IF(f->value > left->length, err, TRUNCATED, left->offset,
                 "field %u has %llu bytes, but its message ends after %llu", f->number,
                 (unsigned long long)f->value, (unsigned long long)left->length);

@@ -45,7 +45,8 @@ struct protobuf protobuf_over(const struct source *source, const struct limits *
 void protobuf_done(struct protobuf *p);
 
 /* The next field of a message, of which *left is what is left. Groups are passed over whole.
- * ERR_MALFORMED, ERR_TRUNCATED where a length leaves the message, ERR_LIMIT for too many fields. */
+ * ERR_MALFORMED, ERR_LIMIT for too many fields; ERR_TRUNCATED where the message ends within the field,
+ * and then bytes of a BYTES field are those that are there. */
 enum status protobuf_next(struct protobuf *p, struct protobuf_span *left,
                           struct protobuf_field *ret_field, bool *ret_is_end,
                           struct err *err) MUST_CHECK;
