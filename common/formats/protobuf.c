@@ -12,6 +12,7 @@
 
 enum {
     NEAR_BYTES = 4096,                      /* read at once after a jump */
+    GAP_BYTES = 1024,                       /* less than a jump */
     FAR_BYTES = 64 << 10,                   /* read at once where fields follow one another */
     VARINT_BYTES = 10,                      /* a varint's, at most */
     TAG_BYTES = 5,                          /* a tag's, and a length's */
@@ -36,17 +37,17 @@ protobuf_done(struct protobuf *p)
     *p = (struct protobuf){0};
 }
 
-/* Look at n bytes at offset. What lies between two tags may be weights: after a jump little is read,
+/* Look at n bytes at offset. What lies between two tags may be weights: after a long jump little is read,
  * while fields follow one another more and more. */
 static enum status
 look(struct protobuf *p, uint64_t offset, size_t n, const uint8_t **ret_bytes, struct err *err)
 {
     struct window *w = &p->window;
-    bool is_near = offset >= w->start && offset - w->start <= w->length;
+    uint64_t from_start = offset - w->start; /* huge where it lies before */
 
-    if (!is_near)
+    if (from_start > w->length + GAP_BYTES)
         w->ahead = NEAR_BYTES;
-    else if (n > w->length - (offset - w->start) && w->ahead < FAR_BYTES)
+    else if ((from_start > w->length || n > w->length - from_start) && w->ahead < FAR_BYTES)
         w->ahead *= 2;
     return window_at(w, offset, n, ret_bytes, err);
 }
