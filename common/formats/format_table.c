@@ -13,4 +13,6 @@ const struct format *const format_table[] = {
     &format_torch_zip,
     &format_onnx,
     NULL,
+    &format_safetensors, &format_torch_export, &format_torch_zip,
+    &format_torchscript, &format_onnx,         NULL,
 };

@@ -200,20 +200,28 @@ def check_broken(ckptd, rng, data, path):
     return None
 
 
-def check_written(ckptd, rng, folder):
-    """As a writer leaves it beside its data, which is not in the set: names and shapes all the same."""
-    g = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "g", [], [],
-                          [helper.make_tensor(f"w{i}", TensorProto.FLOAT, [64], [0.0] * 64) for i in range(3)])
-    m = helper.make_model(g)
-    onnx.save(m, folder / "big.onnx", save_as_external_data=True, location="big.bin", size_threshold=0)
-    return differs(onnx.load(folder / "big.onnx", load_external_data=False),
-                   inspect(ckptd, folder / "big.onnx"), USUAL)
+def check_written(ckptd, folder, with_data):
+    """A folder as onnx.save leaves it, the model and its data; or the model alone."""
+    tensors = [helper.make_tensor(f"w{i}", TensorProto.FLOAT, [64], b"\0" * 256, raw=True) for i in range(3)]
+    g = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "g", [], [], tensors)
+    folder.mkdir()
+    onnx.save(helper.make_model(g), folder / "model.onnx", save_as_external_data=True,
+              location="model.onnx.data", size_threshold=0)
+    model = onnx.load(folder / "model.onnx", load_external_data=False)
+    if with_data:
+        if not (folder / "model.onnx.data").is_file():
+            return "onnx.save wrote no data beside the model"
+        return differs(model, inspect(ckptd, folder))
+    (folder / "model.onnx.data").unlink()
+    report = inspect(ckptd, folder / "model.onnx")
+    if [f["subject"] for f in report["findings"] if f["id"] == "external.missing"] != ["model.onnx.data"]:
+        return f"missing data is not told: {report['findings']}"
+    return differs(model, report, USUAL)
 
 
 def shipped():
     """Models that installed packages ship: onnx's own, and trained ones where they are there."""
-    roots = {pathlib.Path(onnx.__file__).parent.parent}
-    return sorted(p for root in roots for p in root.rglob("*.onnx"))
+    return sorted(pathlib.Path(onnx.__file__).parent.parent.rglob("*.onnx"))
 
 
 def main():
@@ -230,7 +238,8 @@ def main():
         for i in range(arguments.files):
             rng = random.Random(arguments.seed * 1000003 + i)
             problems.append((f"file {i}", check_random(arguments.ckptd, rng, folder / "m.onnx")))
-        problems.append(("external", check_written(arguments.ckptd, random.Random(1), folder)))
+        for with_data in (True, False):
+            problems.append(("external", check_written(arguments.ckptd, folder / str(with_data), with_data)))
     for path in shipped():
         model = onnx.load(path, load_external_data=False)
         problems.append((path, differs(model, inspect(arguments.ckptd, path), USUAL)))
