@@ -103,12 +103,16 @@ onnx_malformed(struct onnx *o, enum finding_id id, struct slice subject, struct 
     va_list arguments;
     int length;
 
+    if (o->in->safety < SAFETY_MALFORMED)
+        o->in->safety = SAFETY_MALFORMED;
+    if (o->in->finding_count >= o->limits->findings) {
+        o->in->findings_dropped++; /* as inspection_note, without making a text of it */
+        return OK;
+    }
     va_start(arguments, message);
     length = vsnprintf(text, sizeof text, message, arguments);
     va_end(arguments);
     FAIL_IF(length < 0, err, INTERNAL, 0, "a message that cannot be formatted");
-    if (o->in->safety < SAFETY_MALFORMED)
-        o->in->safety = SAFETY_MALFORMED;
     return inspection_note(o->in, o->limits, id, subject, err, "%s", text);
 }
 

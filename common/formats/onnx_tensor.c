@@ -200,6 +200,9 @@ onnx_tensor_read(struct onnx *o, struct onnx_tensor *t, struct protobuf_span spa
     bool is_end;
 
     TRY(check_depth(o, span, depth, err));
+    if (!t->is_there) /* those that are left out for what is wrong with them count, too */
+        FAIL_IF(++o->tensors > o->limits->tensors * 2, err, LIMIT, span.offset,
+                "more than %zu tensors and parts of tensors", o->limits->tensors * 2);
     t->is_there = true;
     for (;;) {
         TRY(onnx_field(o, ONNX_TENSOR, &span, &f, &is_end, err));

@@ -85,6 +85,14 @@ depth_of(const struct onnx *o)
     return o->depth + o->stack.count + 1;
 }
 
+static enum status
+check_depth(const struct onnx *o, struct protobuf_span span, struct err *err)
+{
+    FAIL_IF(depth_of(o) > o->limits->protobuf_depth, err, MALFORMED, span.offset,
+            "messages lie more than %zu deep in one another", o->limits->protobuf_depth);
+    return OK;
+}
+
 /* ---- tensors ---- */
 
 static enum status
@@ -335,6 +343,7 @@ open_node(struct onnx *o, struct onnx_frame *frame, struct protobuf_span span, s
     struct node n = {0};
     struct slice op;
 
+    TRY(check_depth(o, span, err));
     TRY(scan_node(o, &n, span, err));
     TRY(protobuf_peek(&o->wire, n.op_type, OP_BYTES, &op, err));
     if (is_quantized_op(op))

@@ -81,6 +81,7 @@ struct onnx {
     struct buf path;      /* in front of the names of what is being read */
     struct vec stack;     /* struct onnx_frame */
     struct vec quantized; /* struct slice: names that quantized operators take as inputs */
+    size_t tensors;       /* begun so far */
     struct vec siblings;  /* struct onnx_sibling */
     struct map locations; /* indexes of siblings */
     struct map paths;     /* indexes of files of the set */

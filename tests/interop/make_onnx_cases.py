@@ -305,8 +305,7 @@ def node(name, *attributes):
     return data(2, name) + data(4, "Constant") + b"".join(data(5, a) for a in attributes)
 
 
-def deep(levels):
-    inner = data(5, GOOD)
+def deep(levels, inner=data(5, GOOD)):
     for _ in range(levels):
         inner = data(1, node("n", data(1, "g") + data(6, inner)))
     return model_of(inner)
@@ -364,14 +363,15 @@ def write_wire():
         "packed-uneven": data(7, data(1, node("n", data(1, "f") + data(7, b"\0" * 5)))),
         "elements-cut": data(7, graph_of(tensor("v", dims(100), data(7, b"\x80" * 100), type=7))),
         "nested-too-deep": deep(40)[2:],
+        "node-too-deep": deep(33, data(1, data(3, "n")))[2:],
     }
     for name, after in broken.items():
         whole = model_of(graph_of(GOOD), after)
         if name != "varint-of-65-bits":  # which onnx's parser takes, and others refuse
             must_refuse(name, whole)
-        hostile(f"wire-{name}", whole, told=None if name == "nested-too-deep" else [f32("good", 2)],
+        hostile(f"wire-{name}", whole, told=None if name.endswith("too-deep") else [f32("good", 2)],
                 findings=(["file.odd-header"] if name in ("type-broken", "packed-cut", "packed-uneven",
-                          "elements-cut", "nested-too-deep") else []) + ["file.malformed-header"])
+                          "elements-cut", "nested-too-deep", "node-too-deep") else []) + ["file.malformed-header"])
 
 
 def write_tensors():
