@@ -22,6 +22,8 @@ limits_default(void)
         .pickle_globals = 10000,
         .pickle_depth = 512,
         .pickle_nesting = 3,
+        .protobuf_fields = 20000000,
+        .protobuf_depth = 100, /* the parsers' own */
         .zip_entries = 1000000,
         .zip_ratio = 200,
         .findings = 1000,

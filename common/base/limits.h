@@ -25,6 +25,8 @@ struct limits {
     size_t pickle_globals;  /* different names, in one pickle */
     size_t pickle_depth;    /* of what is walked or printed; the machine itself is flat */
     size_t pickle_nesting;  /* pickles within pickles */
+    size_t protobuf_fields; /* in one file, read as often as they are */
+    size_t protobuf_depth;  /* messages within messages */
     size_t zip_entries;     /* in one archive */
     size_t zip_ratio;       /* inflated : deflated, of what we inflate */
     size_t findings;        /* kept; more are counted */

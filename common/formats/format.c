@@ -17,6 +17,10 @@ static const struct {
     enum status status;
     const char *what;
 } strangers[] = {
+#define AS_TEXT \
+    "an ONNX model written as text: write it with onnx.save(model, path), whose form is the " \
+    "binary " \
+    "one, and upload that"
 #define AT(offset, text) (offset), (text), sizeof(text) - 1
     {AT(0, "version https://git-lfs"), ERR_UNRECOGNIZED,
      "a git-lfs pointer, not the file that it stands for: run `git lfs pull` and upload the "
@@ -48,9 +52,14 @@ static const struct {
     {AT(0, "\x7f"
            "ELF"),
      ERR_UNRECOGNIZED, "a program"},
+    {AT(0, "ir_version:"), ERR_UNSUPPORTED, AS_TEXT},
+    {AT(0, "<\n  ir_version:"), ERR_UNSUPPORTED, AS_TEXT},
+    {AT(0, "{\n  \"irVersion\""), ERR_UNSUPPORTED, AS_TEXT},
+    {AT(0, "{\"irVersion\""), ERR_UNSUPPORTED, AS_TEXT},
     {AT(0, "{"), ERR_UNRECOGNIZED, "a JSON text"},
     {AT(0, "PK\x05\x06"), ERR_UNRECOGNIZED, "an empty zip archive"},
 #undef AT
+#undef AS_TEXT
 };
 
 static enum status
