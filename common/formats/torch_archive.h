@@ -45,14 +45,15 @@ struct torch_archive {
     struct slice root;  /* at is NULL where the members lie in no folder */
     const char *folder; /* of the storages: "data/" */
     bool is_big_endian;
-    struct slice label; /* of one within another archive: what its data.pkl is called to people */
-    bool is_inflated;   /* the archive itself was compressed: nothing has a place in the file */
-    bool opens_nested;  /* archives within it are judged; else they are remarked */
-    uint64_t offset;    /* where the archive begins, in the file */
-    size_t judged;      /* members that were judged besides those that were read */
-    struct buf name;    /* of the record that is looked for */
-    uint64_t *told;     /* bytes, of each member that is a storage: what the first id said */
-    uint8_t *noted;     /* of each member: what was said of it */
+    struct slice label;  /* of one within another archive: what its data.pkl is called to people */
+    bool is_inflated;    /* the archive itself was compressed: nothing has a place in the file */
+    bool opens_nested;   /* archives within it are judged; else they are remarked */
+    bool remarks_nested; /* both: the format has none of its own */
+    uint64_t offset;     /* where the archive begins, in the file */
+    size_t judged;       /* members that were judged besides those that were read */
+    struct buf name;     /* of the record that is looked for */
+    uint64_t *told;      /* bytes, of each member that is a storage: what the first id said */
+    uint8_t *noted;      /* of each member: what was said of it */
     uint64_t first_number; /* of its storages */
 };
 

@@ -112,10 +112,16 @@ judge_nested(struct torch_archive *a, const struct zip_member *m, enum safety_ro
     CLEANUP(torch_nested_done) struct torch_nested n = {0};
     bool is_open;
 
-    if (a->opens_nested)
-        return torch_nested_open(a, m, role, &n, &is_open, err);
-    return inspection_note(a->work->in, a->work->limits, FINDING_PICKLE_NESTED, m->name, err,
-                           "an archive within the archive, which is not looked into");
+    if (!a->opens_nested) {
+        safety_at_least(&a->work->judge, SAFETY_UNLISTED);
+        return inspection_note(a->work->in, a->work->limits, FINDING_PICKLE_NESTED, m->name, err,
+                               "an archive within the archive, which is not looked into");
+    }
+    if (a->remarks_nested)
+        TRY(inspection_note(a->work->in, a->work->limits, FINDING_PICKLE_NESTED, m->name, err,
+                            "an archive within the archive, which torch.load does not read; its "
+                            "pickles are judged"));
+    return torch_nested_open(a, m, role, &n, &is_open, err);
 }
 
 /* Whether to run a member that torch.load does not look at. */

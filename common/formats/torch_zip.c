@@ -100,6 +100,8 @@ read_archive(struct torch_archive *a, struct err *err)
         TRY(torch_archive_read_byteorder(a, err));
         TRY(read_main(a, main, err));
     }
+    /* What is wrong with other members, and within archives among them, stops no torch.load. */
+    TRY(torch_archive_tell_obstacle(w, err));
     TRY(torch_archive_judge(a, SAFETY_EXTRA, NULL, main, err));
     if (is_package)
         TRY(note_package(a, err));
@@ -110,7 +112,6 @@ read_archive(struct torch_archive *a, struct err *err)
         TRY(inspection_note(w->in, w->limits, FINDING_UNREADABLE, slice_of("data.pkl"), err,
                             "the archive has pickles, but none where torch.load looks for it"));
     }
-    TRY(torch_archive_tell_obstacle(w, err));
     return safety_end(&w->judge, err);
 }
 
@@ -124,6 +125,7 @@ read_torch_zip(const struct zip_directory *directory, const struct fileset *file
     (void)files;
     torch_work_begin(&w, limits, in);
     TRY(torch_archive_open(&w, directory, &a, err));
+    a.opens_nested = a.remarks_nested = true;
     return read_archive(&a, err);
 }
 

@@ -94,7 +94,7 @@ def machine_tricks():
     yield "EXT1", "pkl", two(b"\x82\x01" + evil + b"R"), FLAGGED
     yield "payload, then garbage", "pkl", b"\x80\x02" + call("os", "system", "true") + b"0\xff\xff", DANGEROUS
     yield "payload, no STOP", "pkl", b"\x80\x02" + call("os", "system", "true"), DANGEROUS
-    yield "PROTO of nobody", "pkl", b"\x80\xff" + call("os", "system", "true") + b".", DANGEROUS
+    yield "PROTO of nobody", "pkl", b"\x80\xff" + call("os", "system", "true") + b".", FLAGGED
     yield "protocol 0", "pkl", b"cos\nsystem\n(S'true'\ntR.", DANGEROUS
     yield "BUILD on a class", "pkl", two(b"ccollections\nOrderedDict\n}" + text("x") + b"K\x01sb"), FLAGGED
     inner = two(call("os", "system", "true"))
@@ -129,7 +129,11 @@ def containers():
     yield "zip, member deflated", "pt", archive(members + [Member("notes.txt", evil, method=8, flags=0)]), DANGEROUS
     yield "zip, stored in storage's place", "pt", archive([main, Member("data/9", evil)] + members[1:]), DANGEROUS
     yield "zip, evil_data.pkl", "pt", archive(members + [Member("evil_data.pkl", evil)]), DANGEROUS
-    yield "zip in zip", "pt", archive(members + [Member("inner.pt", archive([bad] + members[1:]))]), FLAGGED
+    yield "zip in zip", "pt", archive(members + [Member("inner.pt", archive([bad] + members[1:]))]), DANGEROUS
+    inner = archive([bad] + members[1:])
+    for _ in range(4):
+        inner = archive(members + [Member("inner.pt", inner)])
+    yield "zip in zip, five deep", "pt", inner, FLAGGED
     yield "zip, protocol 0 member", "pt", archive(members + [Member("x", b"cos\nsystem\n(S'true'\ntR.")]), DANGEROUS
     yield "zip with a .bin name", "bin", archive([bad] + members[1:]), DANGEROUS
     yield "7z", "bin", b"7z\xbc\xaf\x27\x1c\0\4" + b"\0" * 40, FLAGGED
