@@ -27,7 +27,8 @@ enum {
     TEXT_BYTES_MAX = 1 << 20, /* of a file of protocol 0 or 1 */
 };
 
-/* Whether all of a file without PROTO is a pickle that gives something. */
+/* Whether all of a file is a pickle that gives something: one without PROTO, or with a protocol that there
+ * is not, which some loaders pass over. */
 static bool
 runs(const struct source *source)
 {
@@ -42,7 +43,7 @@ runs(const struct source *source)
         stream.end != source->size_bytes ||
         pickle_stream_run(&stream, &budget, &arena, &p, NULL) != OK)
         return false;
-    return p.is_complete;
+    return p.is_complete || (p.has_stop && p.protocol > 0);
 }
 
 static unsigned
@@ -52,9 +53,9 @@ probe(const uint8_t *head, size_t length, const struct source *source)
 
     if (length < 3)
         return 0;
-    if (head[0] == 0x80)
-        return head[1] >= 2 && head[1] <= 5 ? PROBE_BITS : 0;
-    if (memchr("(c}]", head[0], 4) == NULL || source->size_bytes > TEXT_BYTES_MAX ||
+    if (head[0] == 0x80 && head[1] >= 2 && head[1] <= 5)
+        return PROBE_BITS;
+    if (memchr("\x80(c}]", head[0], 5) == NULL || source->size_bytes > TEXT_BYTES_MAX ||
         source_read(source, source->size_bytes - 1, &last, 1, NULL) != OK || last != '.')
         return 0;
     return runs(source) ? PROBE_BITS_TEXT : 0;

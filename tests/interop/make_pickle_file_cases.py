@@ -185,6 +185,7 @@ def other():
     evil = b"\x80\x02cos\nsystem\nX\x02\0\0\0id\x85R."
     case("evil", evil, safety="dangerous")
     case("evil-protocol-0", b"cos\nsystem\n(Vid\ntR.", safety="dangerous")
+    case("evil-protocol-255", b"\x80\xff" + evil[2:], safety="dangerous")
     case("evil-second", pickle.dumps({"w": numpy.zeros(2)}, 4) + evil, safety="dangerous")
     case("evil-then-broken", evil[:-1] + b"\xff", safety="dangerous")
     case("no-stop", pickle.dumps({"w": numpy.zeros(2)}, 2)[:-1], safety="malformed")
