@@ -224,6 +224,9 @@ protobuf_peek(struct protobuf *p, struct protobuf_span span, size_t cap, struct 
     size_t n = span.length < cap ? (size_t)span.length : cap;
     const uint8_t *bytes;
 
+    *ret_bytes = (struct slice){0};
+    if (n == 0)
+        return OK; /* nothing may be anywhere: no reason to jump there */
     TRY(look(p, span.offset, n, &bytes, err));
     *ret_bytes = (struct slice){(const char *)bytes, n};
     return OK;

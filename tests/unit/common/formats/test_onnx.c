@@ -159,6 +159,26 @@ START_TEST(onnx__never_reads_weights)
 }
 END_TEST
 
+/* What a node lacks is looked for nowhere: each part of the file is read once or twice. */
+START_TEST(onnx__reads_many_small_messages_in_one_go)
+{
+    enum { NODES = 20000 };
+    static char file[2 + 5 + 2 * NODES] = HEAD "\x3a\xc0\xb8\x02";
+    struct counted counted = {file, sizeof file - 1, 0};
+    struct source source = {
+        .size_bytes = 2 + 4 + 2 * NODES, .read_at = read_counted, .context = &counted};
+    struct fileset files = fileset_of_source(&source);
+    CLEANUP(inspection_done) struct inspection in = {0};
+    struct limits limits = limits_default();
+    struct err err = {0};
+
+    for (size_t i = 0; i < NODES; i++)
+        memcpy(file + 6 + 2 * i, "\x0a\0", 2);
+    ck_assert_msg(format_read(&files, &limits, &in, &err) == OK, "%s", err.text);
+    ck_assert_uint_lt(counted.read_bytes, 4 * sizeof file);
+}
+END_TEST
+
 START_TEST(onnx__keeps_every_limit)
 {
     struct slice file = {BYTES(HEAD "\x3a\x26\x2a\x11" W "\x2a\x11" W OPSET)};
@@ -232,7 +252,7 @@ SUITE(onnx)
         "onnx", TEST(onnx__reads_every_case), TEST(onnx__a_file_cut_anywhere_is_never_clean),
         LOOP(onnx__a_real_model_cut_anywhere_is_never_clean, cut),
         LOOP(onnx__a_byte_made_wrong_is_survived, cut), TEST(onnx__tells_where_raw_bytes_lie),
-        TEST(onnx__never_reads_weights), TEST(onnx__keeps_every_limit),
-        TEST(onnx__a_tensor_past_the_limits_is_left_out),
+        TEST(onnx__never_reads_weights), TEST(onnx__reads_many_small_messages_in_one_go),
+        TEST(onnx__keeps_every_limit), TEST(onnx__a_tensor_past_the_limits_is_left_out),
         LOOP(onnx__leaves_other_files_alone, strangers));
 }
