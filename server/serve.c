@@ -139,14 +139,47 @@ bound_version_files(struct daemon *d)
 }
 
 static enum status
+sandbox_of(const struct settings *s, enum inspector_sandbox *ret_sandbox, struct err *err)
+{
+    static const char *const names[] = {
+        [INSPECTOR_SANDBOX_BEST] = "best",
+        [INSPECTOR_SANDBOX_REQUIRE] = "require",
+        [INSPECTOR_SANDBOX_OFF] = "off",
+    };
+
+    for (size_t i = 0; i < ARRAY_LENGTH(names); i++)
+        if (strcmp(s->sandbox, names[i]) == 0) {
+            *ret_sandbox = (enum inspector_sandbox)i;
+            return OK;
+        }
+    FAIL(err, BAD_REQUEST, 0, "--sandbox is best, require or off, not %s", s->sandbox);
+}
+
+static enum status
 start_inspector(struct daemon *d, struct err *err)
 {
     struct inspector_config config = inspector_config_default();
+
+    TRY(sandbox_of(&d->settings, &config.sandbox, err));
 
     config.limits = d->app.limits;
     config.wall_ms = (unsigned)d->settings.inspection_s * 1000;
     config.cpu_seconds = (unsigned)d->settings.inspection_s;
     return inspector_start(&config, &d->inspector, err);
+}
+
+/* Only now is there a log to say it in. */
+static enum status
+measure_sandbox(struct daemon *d, struct err *err)
+{
+    const char *missing;
+
+    TRY(inspector_probe(d->inspector, err));
+    missing = inspector_sandbox_missing(d->inspector);
+    if (missing[0] != '\0')
+        LOG(d->log, LOG_WARNING, "the inspectors' sandbox is not whole",
+            LOG_TEXT("missing", missing), LOG_TEXT("setting", d->settings.sandbox));
+    return OK;
 }
 
 static enum status
@@ -323,6 +356,7 @@ start(struct daemon *d, struct err *err)
     TRY(start_inspector(d, err));
     TRY(log_open(STDERR_FILENO, level, &d->log, err));
     bound_version_files(d);
+    TRY(measure_sandbox(d, err));
     TRY(start_storage(d, err));
     TRY(start_pools(d, err));
     TRY(start_app(d, err));
