@@ -18,7 +18,7 @@ enum status files_write(const char *path, struct slice bytes, struct err *err) M
 
 bool files_is_directory(const char *path);
 
-/* Inspect the file, or the files of a directory together, in this process. An index (*.index.json) stands
+/* Inspect the file, or the files of a directory together (confined.h). An index (*.index.json) stands
  * for the files that it names, .metadata and *.onnx for all of their folder. ERR_NOT_FOUND and ERR_IO speak of the path, any other error of
  * the file. ret is the caller's to inspection_done on any outcome. */
 enum status files_inspect(const char *path, const struct limits *limits, struct inspection *ret,

@@ -1,9 +1,11 @@
 /* ckptd scan FILE [--json]: is it safe to load? */
+#include <unistd.h>
+
 #include "common/base/attr.h"
-#include "common/formats/format.h"
 #include "common/render/inspection_json.h"
 #include "common/render/inspection_text.h"
 #include "server/cli/cli.h"
+#include "server/cli/confined.h"
 #include "server/cli/files.h"
 #include "server/cli/folder.h"
 #include "server/cli/options.h"
@@ -81,6 +83,7 @@ exit_code(const struct inspection *in, enum status read, bool is_strict)
 struct scanning {
     const char *root;
     const struct limits *limits;
+    struct inspector *inspector; /* for all of them */
     bool is_strict;
     bool as_json;
     struct buf out; /* the lines, or the array so far */
@@ -114,21 +117,21 @@ tell_stranger(struct scanning *s, const char *path, const struct err *why)
 }
 
 static enum status
-scan_file(struct scanning *s, const struct fileset *all, size_t i, struct err *err)
+scan_file(struct scanning *s, const struct inspector_set *all, size_t i, struct err *err)
 {
     CLEANUP(inspection_done) struct inspection in = {0};
     CLEANUP(buf_done) struct buf path = buf_with_cap(16384);
     struct err why = {0};
-    struct source source;
-    struct fileset alone;
-    enum status read = all->open(all->context, i, &source, &why);
+    struct inspector_file alone = {.fd = -1};
+    enum status read = all->open(all->context, i, &alone.fd, &why);
 
     buf_printf(&path, "%s%s%.*s", s->root, slice_ends(slice_of(s->root), slice_of("/")) ? "" : "/",
                SLICE_PRINT(all->path(all->context, i)));
     TRY(buf_check(&path, err));
-    alone = fileset_of_source(&source);
     if (read == OK)
-        read = format_read(&alone, s->limits, &in, &why);
+        read = inspector_run(s->inspector, &alone, 1, &in, &why);
+    if (alone.fd >= 0)
+        (void)close(alone.fd);
     if (read == ERR_UNRECOGNIZED) {
         tell_stranger(s, path.bytes, &why);
         return buf_check(&s->out, err);
@@ -154,7 +157,7 @@ static enum status
 scan_files(struct scanning *s, struct err *err)
 {
     CLEANUP(free_folder) struct folder *folder = NULL;
-    struct fileset files;
+    struct inspector_set files;
 
     TRY(folder_open(s->root, &(struct folder_wish){.is_deep = true}, &folder, err));
     files = folder_files(folder);
@@ -187,7 +190,10 @@ scan_folder(const char *path, const struct options *o, const struct limits *limi
     enum status status;
 
     s.json = json_writer_to(&s.out, 2);
-    status = scan_files(&s, &err);
+    status = confined_start(limits, &s.inspector, &err);
+    if (status == OK)
+        status = scan_files(&s, &err);
+    inspector_free(s.inspector);
     buf_done(&s.out);
     if (status == OK)
         return s.worst;
