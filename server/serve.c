@@ -19,6 +19,7 @@
 #include "server/api/api.h"
 #include "server/api/app.h"
 #include "server/cli/cli.h"
+#include "server/cli/files.h"
 #include "server/inspector/inspector.h"
 #include "server/jobs/expire.h"
 #include "server/jobs/jobs.h"
@@ -46,6 +47,7 @@ struct daemon {
     struct jobs *jobs;
     struct httpd *httpd;
     struct app app;
+    struct arena arena;   /* of what the settings name */
     char host[256];       /* of --public-url */
     const char *hosts[2]; /* it, if there is one, and NULL */
     struct task sweep;
@@ -82,6 +84,7 @@ daemon_done(struct daemon *d)
     blobs_free(d->blobs);
     inspector_free(d->inspector);
     log_free(d->log);
+    arena_done(&d->arena);
     settings_done(&d->settings);
 }
 
@@ -353,6 +356,10 @@ start(struct daemon *d, struct err *err)
             "--log-level is debug, info, warning or error, not %s", d->settings.log_level);
     d->app.limits = limits_of(&d->settings);
     raise_descriptors();
+    d->arena = arena_with_cap(d->app.limits.arena_bytes);
+    if (files_vouched(d->settings.inert_globals, &d->app.limits, &d->arena, &d->app.vouched, err) !=
+        OK)
+        return ERR_BAD_REQUEST; /* whatever it is, the setting names it */
     TRY(start_inspector(d, err));
     TRY(log_open(STDERR_FILENO, level, &d->log, err));
     bound_version_files(d);

@@ -11,6 +11,7 @@
 #include "common/base/buf.h"
 #include "common/base/mem.h"
 #include "common/formats/source.h"
+#include "common/formats/vouched_read.h"
 #include "server/cli/confined.h"
 #include "server/cli/folder.h"
 
@@ -185,6 +186,23 @@ inspect_index(const char *path, const char *folder, const char *name, const stru
     wish.names = names;
     return is_index ? inspect_folder(folder, &wish, limits, ret, err)
                     : inspect_file(path, limits, ret, err);
+}
+
+enum status
+files_vouched(const char *path, const struct limits *limits, struct arena *arena,
+              struct vouched *ret_vouched, struct err *err)
+{
+    CLEANUP(free_text) struct slice text = {0};
+    struct err why = {0};
+
+    *ret_vouched = (struct vouched){0};
+    if (path == NULL || path[0] == '\0')
+        return OK;
+    TRY(files_read(path, VOUCHED_TEXT_BYTES_MAX, &text, err));
+    if (vouched_read(text, limits, arena, ret_vouched, &why) == OK)
+        return OK;
+    err_set(err, why.code, 0, "%s: %s", path, why.text);
+    return why.code;
 }
 
 bool
