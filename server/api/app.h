@@ -20,9 +20,9 @@ struct app {
     struct log *log;
     struct limits limits;
     struct vouched vouched; /* globals that this site vouches for */
-    uint64_t wait_max_s; /* longest wait= that is granted */
-    uint64_t files_max;  /* in one version */
-    uint64_t open_us;    /* for which a version stays open after its last file */
+    uint64_t wait_max_s;    /* longest wait= that is granted */
+    uint64_t files_max;     /* in one version */
+    uint64_t open_us;       /* for which a version stays open after its last file */
 
     struct cache *inspections; /* struct loaded, by version's inspection id */
     struct cache *manifests;   /* struct parsed, by digest of the text */
