@@ -3,6 +3,8 @@
  * For tests of the sandbox: do something in a process of its own, which is confined first.
  */
 #include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -10,6 +12,13 @@
 #include "tests/support/unit.h"
 
 enum { NOT_CONFINED = 255 };
+
+/* memcheck knows neither Landlock nor seccomp, and has calls of its own to make. */
+static inline bool
+is_in_valgrind(void)
+{
+    return getenv("CKPTD_VALGRIND") != NULL;
+}
 
 /* How a child ended (waitpid's status) that was confined and then did it: by what it returned, which is
  * 0 or errno. */
