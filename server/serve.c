@@ -19,6 +19,7 @@
 #include "server/api/api.h"
 #include "server/api/app.h"
 #include "server/cli/cli.h"
+#include "server/cli/files.h"
 #include "server/inspector/inspector.h"
 #include "server/jobs/expire.h"
 #include "server/jobs/jobs.h"
@@ -46,6 +47,7 @@ struct daemon {
     struct jobs *jobs;
     struct httpd *httpd;
     struct app app;
+    struct arena arena;   /* of what the settings name */
     char host[256];       /* of --public-url */
     const char *hosts[2]; /* it, if there is one, and NULL */
     struct task sweep;
@@ -82,6 +84,7 @@ daemon_done(struct daemon *d)
     blobs_free(d->blobs);
     inspector_free(d->inspector);
     log_free(d->log);
+    arena_done(&d->arena);
     settings_done(&d->settings);
 }
 
@@ -139,14 +142,47 @@ bound_version_files(struct daemon *d)
 }
 
 static enum status
+sandbox_of(const struct settings *s, enum inspector_sandbox *ret_sandbox, struct err *err)
+{
+    static const char *const names[] = {
+        [INSPECTOR_SANDBOX_BEST] = "best",
+        [INSPECTOR_SANDBOX_REQUIRE] = "require",
+        [INSPECTOR_SANDBOX_OFF] = "off",
+    };
+
+    for (size_t i = 0; i < ARRAY_LENGTH(names); i++)
+        if (strcmp(s->sandbox, names[i]) == 0) {
+            *ret_sandbox = (enum inspector_sandbox)i;
+            return OK;
+        }
+    FAIL(err, BAD_REQUEST, 0, "--sandbox is best, require or off, not %s", s->sandbox);
+}
+
+static enum status
 start_inspector(struct daemon *d, struct err *err)
 {
     struct inspector_config config = inspector_config_default();
+
+    TRY(sandbox_of(&d->settings, &config.sandbox, err));
 
     config.limits = d->app.limits;
     config.wall_ms = (unsigned)d->settings.inspection_s * 1000;
     config.cpu_seconds = (unsigned)d->settings.inspection_s;
     return inspector_start(&config, &d->inspector, err);
+}
+
+/* Only now is there a log to say it in. */
+static enum status
+measure_sandbox(struct daemon *d, struct err *err)
+{
+    const char *missing;
+
+    TRY(inspector_probe(d->inspector, err));
+    missing = inspector_sandbox_missing(d->inspector);
+    if (missing[0] != '\0')
+        LOG(d->log, LOG_WARNING, "the inspectors' sandbox is not whole",
+            LOG_TEXT("missing", missing), LOG_TEXT("setting", d->settings.sandbox));
+    return OK;
 }
 
 static enum status
@@ -320,9 +356,14 @@ start(struct daemon *d, struct err *err)
             "--log-level is debug, info, warning or error, not %s", d->settings.log_level);
     d->app.limits = limits_of(&d->settings);
     raise_descriptors();
+    d->arena = arena_with_cap(d->app.limits.arena_bytes);
+    if (files_vouched(d->settings.inert_globals, &d->app.limits, &d->arena, &d->app.vouched, err) !=
+        OK)
+        return ERR_BAD_REQUEST; /* whatever it is, the setting names it */
     TRY(start_inspector(d, err));
     TRY(log_open(STDERR_FILENO, level, &d->log, err));
     bound_version_files(d);
+    TRY(measure_sandbox(d, err));
     TRY(start_storage(d, err));
     TRY(start_pools(d, err));
     TRY(start_app(d, err));

@@ -19,6 +19,8 @@ struct settings {
     const char *listen;
     const char *public_url;
     const char *log_level;
+    const char *sandbox;
+    const char *inert_globals;
     uint64_t upload_bytes;
     uint64_t version_files;
     uint64_t open_s;

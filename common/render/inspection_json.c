@@ -183,7 +183,7 @@ inspection_json_finding(struct json_writer *w, const struct finding *f)
 {
     jw_object(w);
     jw_pair_text(w, "id", finding_name(f->id));
-    jw_pair_text(w, "severity", severity_name(finding_severity(f->id)));
+    jw_pair_text(w, "severity", severity_name(finding_level(f)));
     jw_pair_slice(w, "subject", f->subject);
     jw_pair_slice(w, "message", f->message);
     jw_object_end(w);

@@ -135,7 +135,7 @@ inspection_text_safety(struct buf *out, const struct inspection *in)
     for (size_t i = 0; i < in->finding_count; i++) {
         const struct finding *f = &in->findings[i];
 
-        add_label(out, severity_name(finding_severity(f->id)));
+        add_label(out, severity_name(finding_level(f)));
         buf_text(out, finding_name(f->id));
         if (f->subject.length > 0) {
             buf_char(out, ' ');

@@ -66,7 +66,7 @@ inspection_note(struct inspection *in, const struct limits *limits, enum finding
     }
     TRY(grow_findings(in, err));
     finding = &in->findings[in->finding_count];
-    finding->id = id;
+    *finding = (struct finding){.id = id};
     if (subject.length > limits->name_bytes)
         subject.length = limits->name_bytes;
     TRY(arena_copy(&in->arena, subject, &finding->subject, err));
@@ -126,6 +126,12 @@ enum severity
 finding_severity(enum finding_id id)
 {
     return findings[id].severity;
+}
+
+enum severity
+finding_level(const struct finding *finding)
+{
+    return finding->is_vouched ? SEVERITY_INFO : finding_severity(finding->id);
 }
 
 enum container_kind

@@ -46,6 +46,7 @@ struct finding {
     enum finding_id id;
     struct slice subject; /* the global, the member, the tensor it is about; may be empty */
     struct slice message; /* a sentence for a person */
+    bool is_vouched;      /* the site vouches for the subject (vouched.h): an information, then */
 };
 
 /* Worst last, so that the worst is the largest. */
@@ -91,6 +92,7 @@ const char *severity_name(enum severity severity);
 const char *safety_name(enum safety safety);
 const char *finding_name(enum finding_id id);
 enum severity finding_severity(enum finding_id id);
+enum severity finding_level(const struct finding *finding); /* of this one */
 
 /* By their names; the _COUNT value where there is none. */
 enum container_kind container_kind_find(struct slice name);

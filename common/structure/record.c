@@ -600,7 +600,7 @@ read_findings(struct reader *r, struct inspection *in, struct err *err)
         return arena_fail(r->arena, err);
     for (uint32_t i = 0; i < count; i++) {
         TRY(read_enum(r, FINDING_COUNT, &id, err));
-        in->findings[i].id = (enum finding_id)id;
+        in->findings[i] = (struct finding){.id = (enum finding_id)id};
         TRY(read_text(r, r->limits->name_bytes, &in->findings[i].subject, err));
         TRY(read_text(r, 512, &in->findings[i].message, err));
     }

@@ -4,6 +4,7 @@
  * changes after the start but what it points to.
  */
 #include "common/base/limits.h"
+#include "common/structure/vouched.h"
 #include "server/blobs/blobs.h"
 #include "server/http/httpd.h"
 #include "server/store/store.h"
@@ -18,9 +19,10 @@ struct app {
     struct httpd *httpd; /* to signal those who wait; NULL until it serves */
     struct log *log;
     struct limits limits;
-    uint64_t wait_max_s; /* longest wait= that is granted */
-    uint64_t files_max;  /* in one version */
-    uint64_t open_us;    /* for which a version stays open after its last file */
+    struct vouched vouched; /* globals that this site vouches for */
+    uint64_t wait_max_s;    /* longest wait= that is granted */
+    uint64_t files_max;     /* in one version */
+    uint64_t open_us;       /* for which a version stays open after its last file */
 
     struct cache *inspections; /* struct loaded, by version's inspection id */
     struct cache *manifests;   /* struct parsed, by digest of the text */

@@ -121,6 +121,7 @@ load(struct app *app, int64_t inspection_id, struct loaded *loaded, struct err *
     loaded->in.safety = row.safety;
     loaded->in.weights_only = row.weights_only;
     loaded->in.default_container = row.default_container;
+    vouched_apply(&app->vouched, &loaded->in);
     TRY(load_containers(app, &row, loaded, err));
     TRY(order_all(loaded, err));
     return summarize(app, loaded, err);

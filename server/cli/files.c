@@ -10,7 +10,9 @@
 #include "common/base/attr.h"
 #include "common/base/buf.h"
 #include "common/base/mem.h"
-#include "common/formats/format.h"
+#include "common/formats/source.h"
+#include "common/formats/vouched_read.h"
+#include "server/cli/confined.h"
 #include "server/cli/folder.h"
 
 enum { CHUNK_BYTES = 65536 };
@@ -114,29 +116,58 @@ free_text(struct slice *text)
     mem_free(at.out);
 }
 
+/* A neighbour that may not be read is told as one that is no file, when a reader wants it. */
+static enum status
+open_neighbour(void *context, size_t i, int *ret_fd, struct err *err)
+{
+    const struct inspector_set *all = context;
+
+    if (all->open(all->context, i, ret_fd, NULL) == OK)
+        return OK;
+    *ret_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    FAIL_IF(*ret_fd < 0, err, IO, 0, "%.*s: it cannot be opened (error %d)",
+            SLICE_PRINT(all->path(all->context, i)), errno);
+    return OK;
+}
+
+static struct slice
+neighbour_path(void *context, size_t i)
+{
+    const struct inspector_set *all = context;
+
+    return all->path(all->context, i);
+}
+
 static enum status
 inspect_folder(const char *path, const struct folder_wish *wish, const struct limits *limits,
                struct inspection *ret, struct err *err)
 {
     CLEANUP(free_folder) struct folder *folder = NULL;
-    struct fileset files;
+    CLEANUP(confined_done) struct inspector *inspector = NULL;
+    struct inspector_set files, all = {.path = neighbour_path, .open = open_neighbour};
 
     TRY(folder_open(path, wish, &folder, err));
     files = folder_files(folder);
-    return format_read(&files, limits, ret, err);
+    FAIL_IF(files.count == 0, err, UNRECOGNIZED, 0, "there is no file");
+    all.count = files.count;
+    all.context = &files;
+    TRY(confined_start(limits, &inspector, err));
+    return inspector_run_set(inspector, &all, ret, err);
 }
 
 static enum status
 inspect_file(const char *path, const struct limits *limits, struct inspection *ret, struct err *err)
 {
     CLEANUP(close_fd) int fd = -1;
+    CLEANUP(confined_done) struct inspector *inspector = NULL;
+    struct inspector_file file = {0};
     struct source source;
-    struct fileset files;
 
     TRY(open_file(path, &fd, err));
-    TRY(source_of_fd(&fd, &source, err));
-    files = fileset_of_source(&source);
-    return format_read(&files, limits, ret, err);
+    TRY(source_of_fd(&fd, &source, err)); /* only to say that it is a directory */
+    TRY(confined_start(limits, &inspector, err));
+    file.fd = fd;
+    return inspector_run(inspector, &file, 1, ret, err);
 }
 
 /* An index stands for the files of its folder that it names. */
@@ -155,6 +186,23 @@ inspect_index(const char *path, const char *folder, const char *name, const stru
     wish.names = names;
     return is_index ? inspect_folder(folder, &wish, limits, ret, err)
                     : inspect_file(path, limits, ret, err);
+}
+
+enum status
+files_vouched(const char *path, const struct limits *limits, struct arena *arena,
+              struct vouched *ret_vouched, struct err *err)
+{
+    CLEANUP(free_text) struct slice text = {0};
+    struct err why = {0};
+
+    *ret_vouched = (struct vouched){0};
+    if (path == NULL || path[0] == '\0')
+        return OK;
+    TRY(files_read(path, VOUCHED_TEXT_BYTES_MAX, &text, err));
+    if (vouched_read(text, limits, arena, ret_vouched, &why) == OK)
+        return OK;
+    err_set(err, why.code, 0, "%s: %s", path, why.text);
+    return why.code;
 }
 
 bool

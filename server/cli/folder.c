@@ -16,16 +16,7 @@ enum {
     FILES_MAX = 100000,
     FOLDERS_MAX = 100000,
     DEPTH_MAX = 16,
-    OPEN_MAX = 64,
     NAMES_BYTES_MAX = 256 << 20,
-};
-
-struct folder_file {
-    struct folder *folder;
-    struct slice name;
-    uint64_t size;
-    int fd; /* -1: not open now */
-    bool was_opened;
 };
 
 struct below {
@@ -36,9 +27,7 @@ struct below {
 struct folder {
     int root;
     struct arena arena; /* of the names */
-    struct vec files;   /* struct folder_file */
-    struct folder_file *open[OPEN_MAX];
-    size_t next_open; /* whose place the next one takes */
+    struct vec files;   /* struct slice: their names */
 };
 
 /* ---- what is there ---- */
@@ -81,8 +70,7 @@ take_entry(struct folder *folder, int dir, const char *entry, const struct folde
            struct vec *folders, const struct below *at, struct err *err)
 {
     struct stat itself, target;
-    struct folder_file *file;
-    struct slice name;
+    struct slice *added, name;
 
     if (fstatat(dir, entry, &itself, AT_SYMLINK_NOFOLLOW) != 0 ||
         fstatat(dir, entry, &target, 0) != 0)
@@ -93,8 +81,8 @@ take_entry(struct folder *folder, int dir, const char *entry, const struct folde
         return add_folder(folders, name, at->depth + 1, err);
     if (!S_ISREG(target.st_mode) || !is_wanted(wish, name))
         return OK;
-    TRY(vec_add(&folder->files, &file, "files in a directory", err));
-    *file = (struct folder_file){.folder = folder, .name = name, .fd = -1};
+    TRY(vec_add(&folder->files, &added, "files in a directory", err));
+    *added = name;
     return OK;
 }
 
@@ -130,17 +118,18 @@ list_one(struct folder *folder, const struct folder_wish *wish, struct vec *fold
 static int
 by_name(const void *a, const void *b)
 {
-    return slice_compare(((const struct folder_file *)a)->name,
-                         ((const struct folder_file *)b)->name);
+    const struct slice *left = a, *right = b;
+
+    return slice_compare(*left, *right);
 }
 
 static void
 put_first(struct folder *folder, const char *first)
 {
-    struct folder_file *files = folder->files.items, found;
+    struct slice *files = folder->files.items, found;
 
     for (size_t i = 0; first != NULL && i < folder->files.count; i++) {
-        if (!slice_is(files[i].name, first))
+        if (!slice_is(files[i], first))
             continue;
         found = files[i];
         memmove(files + 1, files, i * sizeof *files);
@@ -158,7 +147,7 @@ list_all(struct folder *folder, const struct folder_wish *wish, struct err *err)
     for (size_t i = 0; i < folders.count; i++)
         TRY(list_one(folder, wish, &folders, VEC_AT(&folders, struct below, i), err));
     if (folder->files.count > 0)
-        qsort(folder->files.items, folder->files.count, sizeof(struct folder_file), by_name);
+        qsort(folder->files.items, folder->files.count, sizeof(struct slice), by_name);
     put_first(folder, wish->first);
     return OK;
 }
@@ -172,7 +161,7 @@ folder_open(const char *path, const struct folder_wish *wish, struct folder **re
 
     FAIL_IF(folder == NULL, err, NO_MEMORY, 0, "out of memory");
     folder->arena = arena_with_cap(NAMES_BYTES_MAX);
-    folder->files = vec_of(sizeof(struct folder_file), FILES_MAX);
+    folder->files = vec_of(sizeof(struct slice), FILES_MAX);
     folder->root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (folder->root < 0) {
         folder_free(folder);
@@ -192,9 +181,6 @@ folder_free(struct folder *folder)
 {
     if (folder == NULL)
         return;
-    for (size_t i = 0; i < OPEN_MAX; i++)
-        if (folder->open[i] != NULL)
-            (void)close(folder->open[i]->fd);
     if (folder->root >= 0)
         (void)close(folder->root);
     vec_done(&folder->files);
@@ -204,69 +190,30 @@ folder_free(struct folder *folder)
 
 /* ---- the set ---- */
 
-/* A file may have been closed for another's sake; it must then still be as long as it was. */
-static enum status
-open_again(struct folder_file *file, struct err *err)
-{
-    struct folder *folder = file->folder;
-    struct folder_file **place = &folder->open[folder->next_open];
-    struct source source;
-    enum status status;
-
-    if (file->fd >= 0)
-        return OK;
-    file->fd = openat(folder->root, file->name.at, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-    FAIL_IF(file->fd < 0, err, IO, 0, "%.*s: it cannot be opened (error %d)",
-            SLICE_PRINT(file->name), errno);
-    if (*place != NULL) {
-        (void)close((*place)->fd);
-        (*place)->fd = -1;
-    }
-    *place = file;
-    folder->next_open = (folder->next_open + 1) % OPEN_MAX;
-    status = source_of_fd(&file->fd, &source, err);
-    TRY(status);
-    FAIL_IF(file->was_opened && source.size_bytes != file->size, err, IO, 0,
-            "%.*s: it changed while it was read", SLICE_PRINT(file->name));
-    file->was_opened = true;
-    file->size = source.size_bytes;
-    return OK;
-}
-
-static enum status
-read_file(void *context, uint64_t offset, void *buffer, size_t n, struct err *err)
-{
-    struct folder_file *file = context;
-    struct source source;
-
-    TRY(open_again(file, err));
-    TRY(source_of_fd(&file->fd, &source, err));
-    return source_read(&source, offset, buffer, n, err);
-}
-
 static struct slice
 file_path(void *context, size_t i)
 {
     const struct folder *folder = context;
 
-    return VEC_AT(&folder->files, struct folder_file, i).name;
+    return VEC_AT(&folder->files, struct slice, i);
 }
 
 static enum status
-file_open(void *context, size_t i, struct source *ret_source, struct err *err)
+file_open(void *context, size_t i, int *ret_fd, struct err *err)
 {
-    struct folder *folder = context;
-    struct folder_file *file = &VEC_AT(&folder->files, struct folder_file, i);
+    const struct folder *folder = context;
+    struct slice name = VEC_AT(&folder->files, struct slice, i);
 
-    TRY(open_again(file, err));
-    *ret_source = (struct source){.size_bytes = file->size, .read_at = read_file, .context = file};
+    *ret_fd = openat(folder->root, name.at, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    FAIL_IF(*ret_fd < 0, err, IO, 0, "%.*s: it cannot be opened (error %d)", SLICE_PRINT(name),
+            errno);
     return OK;
 }
 
-struct fileset
+struct inspector_set
 folder_files(struct folder *folder)
 {
-    return (struct fileset){
+    return (struct inspector_set){
         .count = folder->files.count, .path = file_path, .open = file_open, .context = folder};
 }
 

@@ -1,14 +1,14 @@
 #pragma once
 /*
- * A directory's files, as a set that readers see: names relative to it, opened when they are asked for, a
- * few at once. A symbolic link counts where it leads to a regular file, wherever that is (a Hugging
+ * A directory's files, as a set that readers see: names relative to it, opened when they are handed
+ * over. A symbolic link counts where it leads to a regular file, wherever that is (a Hugging
  * Face cache is made of such links): the user named this directory by hand and reads what they may read
  * anyway. Links to directories are not followed, so there are no loops.
  */
 #include "common/base/arena.h"
 #include "common/base/limits.h"
 #include "common/base/slice.h"
-#include "common/formats/source.h"
+#include "server/inspector/inspector.h"
 
 struct folder;
 
@@ -25,7 +25,7 @@ enum status folder_open(const char *path, const struct folder_wish *wish,
 void folder_free(struct folder *folder); /* NULL is fine */
 
 /* The set, which lives as long as the folder. */
-struct fileset folder_files(struct folder *folder);
+struct inspector_set folder_files(struct folder *folder);
 
 /* The names in "weight_map" of an index file's text (Hugging Face's *.index.json), ascending, each once;
  * *ret_found false: it is no such text. Names that would lead out of the folder are left out. */

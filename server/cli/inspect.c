@@ -9,11 +9,12 @@
 static const struct option_row rows[] = {
     {"--json", NULL, "print JSON, as a version's `inspection` in the API"},
     {"--summary", NULL, "leave the list of tensors out"},
+    {"--inert-globals", "FILE", "globals that you vouch for, module.name, one a line"},
     {0},
 };
 
 static const struct usage usage = {
-    .line = "ckptd inspect FILE|DIR [--json] [--summary]",
+    .line = "ckptd inspect FILE|DIR [--json] [--summary] [--inert-globals FILE]",
     .about =
         "Read a checkpoint's structure: its state dicts, tensors, metadata, and whether it is "
         "safe\nto load. Nothing in the file is ever run. A directory's files are read together; an "
@@ -43,19 +44,27 @@ int
 cli_inspect(int argc, char **argv)
 {
     CLEANUP(inspection_done) struct inspection in = {0};
+    CLEANUP(arena_done) struct arena arena = {0};
     struct limits limits = limits_default();
+    struct vouched vouched;
     struct options o;
     struct err err = {0};
     int code;
 
     if (!options_begin(&usage, argc, argv, 1, 1, &o, &code))
         return code;
+    arena = arena_with_cap(limits.arena_bytes);
+    if (files_vouched(options_text(&o, "--inert-globals"), &limits, &arena, &vouched, &err) != OK) {
+        cli_complain("%s", err.text);
+        return EXIT_USAGE;
+    }
     if (files_inspect(o.words[0], &limits, &in, &err) != OK) {
         bool is_path = err.code == ERR_NOT_FOUND || err.code == ERR_IO;
 
         cli_complain("%s%s%s", is_path ? "" : o.words[0], is_path ? "" : ": ", err.text);
         return err.code == ERR_NOT_FOUND ? EXIT_USAGE : EXIT_NO;
     }
+    vouched_apply(&vouched, &in);
     if (print(&in, &o, &limits, &err) != OK) {
         cli_complain("%s", err.text);
         return EXIT_NO;

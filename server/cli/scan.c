@@ -1,9 +1,11 @@
 /* ckptd scan FILE [--json]: is it safe to load? */
+#include <unistd.h>
+
 #include "common/base/attr.h"
-#include "common/formats/format.h"
 #include "common/render/inspection_json.h"
 #include "common/render/inspection_text.h"
 #include "server/cli/cli.h"
+#include "server/cli/confined.h"
 #include "server/cli/files.h"
 #include "server/cli/folder.h"
 #include "server/cli/options.h"
@@ -11,11 +13,12 @@
 static const struct option_row rows[] = {
     {"--json", NULL, "print JSON: format, safety, weights_only, findings"},
     {"--strict", NULL, "`unlisted` fails, too"},
+    {"--inert-globals", "FILE", "globals that you vouch for, module.name, one a line"},
     {0},
 };
 
 static const struct usage usage = {
-    .line = "ckptd scan FILE|DIR [--json] [--strict]",
+    .line = "ckptd scan FILE|DIR [--json] [--strict] [--inert-globals FILE]",
     .about = "Say whether a checkpoint is safe to load: `clean`, `unlisted` (globals that nobody "
              "vouches\nfor), `malformed`, or `dangerous`. Nothing in the file is ever run. In a "
              "directory each file is\njudged alone, and what is no checkpoint is said to be none.",
@@ -81,6 +84,8 @@ exit_code(const struct inspection *in, enum status read, bool is_strict)
 struct scanning {
     const char *root;
     const struct limits *limits;
+    const struct vouched *vouched;
+    struct inspector *inspector; /* for all of them */
     bool is_strict;
     bool as_json;
     struct buf out; /* the lines, or the array so far */
@@ -114,27 +119,28 @@ tell_stranger(struct scanning *s, const char *path, const struct err *why)
 }
 
 static enum status
-scan_file(struct scanning *s, const struct fileset *all, size_t i, struct err *err)
+scan_file(struct scanning *s, const struct inspector_set *all, size_t i, struct err *err)
 {
     CLEANUP(inspection_done) struct inspection in = {0};
     CLEANUP(buf_done) struct buf path = buf_with_cap(16384);
     struct err why = {0};
-    struct source source;
-    struct fileset alone;
-    enum status read = all->open(all->context, i, &source, &why);
+    struct inspector_file alone = {.fd = -1};
+    enum status read = all->open(all->context, i, &alone.fd, &why);
 
     buf_printf(&path, "%s%s%.*s", s->root, slice_ends(slice_of(s->root), slice_of("/")) ? "" : "/",
                SLICE_PRINT(all->path(all->context, i)));
     TRY(buf_check(&path, err));
-    alone = fileset_of_source(&source);
     if (read == OK)
-        read = format_read(&alone, s->limits, &in, &why);
+        read = inspector_run(s->inspector, &alone, 1, &in, &why);
+    if (alone.fd >= 0)
+        (void)close(alone.fd);
     if (read == ERR_UNRECOGNIZED) {
         tell_stranger(s, path.bytes, &why);
         return buf_check(&s->out, err);
     }
     if (read != OK)
         TRY(note_unreadable(&in, s->limits, &why, err));
+    vouched_apply(s->vouched, &in);
     note_code(s, read == ERR_IO ? EXIT_UNKNOWN : exit_code(&in, read, s->is_strict));
     if (s->as_json)
         write_json(&s->json, &in, path.bytes);
@@ -154,7 +160,7 @@ static enum status
 scan_files(struct scanning *s, struct err *err)
 {
     CLEANUP(free_folder) struct folder *folder = NULL;
-    struct fileset files;
+    struct inspector_set files;
 
     TRY(folder_open(s->root, &(struct folder_wish){.is_deep = true}, &folder, err));
     files = folder_files(folder);
@@ -176,10 +182,12 @@ scan_files(struct scanning *s, struct err *err)
 }
 
 static int
-scan_folder(const char *path, const struct options *o, const struct limits *limits)
+scan_folder(const char *path, const struct options *o, const struct limits *limits,
+            const struct vouched *vouched)
 {
     struct scanning s = {.root = path,
                          .limits = limits,
+                         .vouched = vouched,
                          .is_strict = options_has(o, "--strict"),
                          .as_json = options_has(o, "--json"),
                          .out = buf_with_cap((size_t)1 << 30)};
@@ -187,7 +195,10 @@ scan_folder(const char *path, const struct options *o, const struct limits *limi
     enum status status;
 
     s.json = json_writer_to(&s.out, 2);
-    status = scan_files(&s, &err);
+    status = confined_start(limits, &s.inspector, &err);
+    if (status == OK)
+        status = scan_files(&s, &err);
+    inspector_free(s.inspector);
     buf_done(&s.out);
     if (status == OK)
         return s.worst;
@@ -196,7 +207,8 @@ scan_folder(const char *path, const struct options *o, const struct limits *limi
 }
 
 static int
-scan_one(const char *path, const struct options *o, const struct limits *limits)
+scan_one(const char *path, const struct options *o, const struct limits *limits,
+         const struct vouched *vouched)
 {
     CLEANUP(inspection_done) struct inspection in = {0};
     struct err why = {0}, err = {0};
@@ -206,8 +218,12 @@ scan_one(const char *path, const struct options *o, const struct limits *limits)
         cli_complain("%s", why.text);
         return EXIT_USAGE;
     }
-    if ((read != OK && note_unreadable(&in, limits, &why, &err) != OK) ||
-        print(&in, path, options_has(o, "--json"), &err) != OK) {
+    if (read != OK && note_unreadable(&in, limits, &why, &err) != OK) {
+        cli_complain("%s", err.text);
+        return EXIT_UNKNOWN;
+    }
+    vouched_apply(vouched, &in);
+    if (print(&in, path, options_has(o, "--json"), &err) != OK) {
         cli_complain("%s", err.text);
         return EXIT_UNKNOWN;
     }
@@ -217,13 +233,21 @@ scan_one(const char *path, const struct options *o, const struct limits *limits)
 int
 cli_scan(int argc, char **argv)
 {
+    CLEANUP(arena_done) struct arena arena = {0};
     struct limits limits = limits_default();
+    struct vouched vouched;
     struct options o;
+    struct err err = {0};
     int code;
 
     if (!options_begin(&usage, argc, argv, 1, 1, &o, &code))
         return code;
+    arena = arena_with_cap(limits.arena_bytes);
+    if (files_vouched(options_text(&o, "--inert-globals"), &limits, &arena, &vouched, &err) != OK) {
+        cli_complain("%s", err.text);
+        return EXIT_USAGE;
+    }
     if (files_is_directory(o.words[0]))
-        return scan_folder(o.words[0], &o, &limits);
-    return scan_one(o.words[0], &o, &limits);
+        return scan_folder(o.words[0], &o, &limits, &vouched);
+    return scan_one(o.words[0], &o, &limits, &vouched);
 }

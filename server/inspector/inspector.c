@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -19,21 +20,15 @@
 #include "server/inspector/protocol.h"
 #include "server/inspector/sandbox.h"
 
-/* Sanitizers map terabytes, and speak on stderr. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { IS_SANITIZED = 1 };
-#elif defined(__has_feature)
-enum { IS_SANITIZED = __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) };
-#else
-enum { IS_SANITIZED = 0 };
-#endif
-
 struct inspector {
     struct inspector_config config;
     pthread_mutex_t lock; /* of what follows */
     int socket;           /* to the zygote */
     pid_t pid;
-    bool is_ending; /* no zygote is started any more */
+    bool is_ending;             /* no zygote is started any more */
+    struct sandbox_level level; /* as measured, before any thread asks */
+    char has[SANDBOX_TEXT_BYTES];
+    char lacks[SANDBOX_TEXT_BYTES];
 };
 
 /* One job as the daemon sees it. */
@@ -43,6 +38,8 @@ struct job {
     uint64_t deadline_ms;
     char *message; /* MESSAGE_BYTES_MAX of room for the one that is heard */
     struct buf record;
+    bool has_level;
+    struct job_level level;
     bool is_done;
     bool has_failed;
     struct job_failure failure;
@@ -113,6 +110,29 @@ spawn(const char *executable, int socket, pid_t *ret_pid, struct err *err)
     return OK;
 }
 
+/* The same without another program, for the command line, to which a milliseconds' start matters and
+ * which has nothing to hide from its own fork. */
+static enum status
+fork_zygote(int socket, pid_t *ret_pid, struct err *err)
+{
+    int null;
+
+    *ret_pid = fork();
+    FAIL_IF(*ret_pid < 0, err, INTERNAL, 0, "the inspector cannot be started (error %d)", errno);
+    if (*ret_pid > 0)
+        return OK;
+    /* Over the others: none of the three below may be the socket when they are put in its place. */
+    socket = fcntl(socket, F_DUPFD, ZYGOTE_FD + 1);
+    null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (socket < 0 || dup2(socket, ZYGOTE_FD) < 0)
+        _exit(EXIT_FAILURE);
+    for (int fd = STDIN_FILENO; fd < (IS_SANITIZED ? STDERR_FILENO : ZYGOTE_FD); fd++)
+        if (null < 0 || dup2(null, fd) < 0)
+            (void)close(fd);
+    (void)close_range(ZYGOTE_FD + 1, ~0U, 0);
+    _exit(inspector_zygote());
+}
+
 /* Start one, or replace a dead one. Under the lock. */
 static enum status
 start_zygote(struct inspector *inspector, struct err *err)
@@ -128,7 +148,9 @@ start_zygote(struct inspector *inspector, struct err *err)
     }
     FAIL_IF(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0, err, INTERNAL, 0,
             "no socket for the inspector (error %d)", errno);
-    status = spawn(inspector->config.executable, pair[1], &inspector->pid, err);
+    status = inspector->config.executable == NULL
+                 ? fork_zygote(pair[1], &inspector->pid, err)
+                 : spawn(inspector->config.executable, pair[1], &inspector->pid, err);
     (void)close(pair[1]);
     if (status != OK) {
         (void)close(pair[0]);
@@ -208,8 +230,13 @@ inspector_pid(struct inspector *inspector)
 const char *
 inspector_sandbox(const struct inspector *inspector)
 {
-    (void)inspector;
-    return sandbox_describe();
+    return inspector->has;
+}
+
+const char *
+inspector_sandbox_missing(const struct inspector *inspector)
+{
+    return inspector->lacks;
 }
 
 /* ---- one job ---- */
@@ -269,17 +296,35 @@ send_file(int socket, const struct inspector_set *set, size_t i, bool *ret_open_
     return protocol_send(socket, path, name.length + 1, fd, err);
 }
 
+static uint32_t
+wanted_layers(const struct inspector *inspector)
+{
+    return inspector->config.sandbox == INSPECTOR_SANDBOX_OFF ? SANDBOX_LEAST : SANDBOX_ALL;
+}
+
+static struct job_request
+request_of(const struct inspector *inspector)
+{
+    const struct inspector_config *config = &inspector->config;
+    uint32_t wanted = wanted_layers(inspector);
+
+    return (struct job_request){
+        .magic = PROTOCOL_MAGIC,
+        .cpu_seconds = config->cpu_seconds,
+        .memory_bytes = config->memory_bytes,
+        .limits = config->limits,
+        .layers = wanted & ~config->without_layers,
+        .needed = config->sandbox == INSPECTOR_SANDBOX_REQUIRE ? wanted : inspector->level.layers,
+    };
+}
+
 static enum status
 send_job(const struct inspector *inspector, int socket, const struct inspector_set *set,
          bool *ret_open_failed, struct err *err)
 {
-    struct job_request request = {
-        .magic = PROTOCOL_MAGIC,
-        .file_count = (uint32_t)set->count,
-        .cpu_seconds = inspector->config.cpu_seconds,
-        .memory_bytes = inspector->config.memory_bytes,
-        .limits = inspector->config.limits,
-    };
+    struct job_request request = request_of(inspector);
+
+    request.file_count = (uint32_t)set->count;
 
     TRY(protocol_send(socket, &request, sizeof request, -1, err));
     for (size_t i = 0; i < set->count; i++)
@@ -316,6 +361,12 @@ take_message(struct job *job, size_t length, int *fd)
         if (length == 1 + sizeof(struct job_exit)) {
             memcpy(&job->wait_status, message + 1, sizeof job->wait_status);
             job->has_exit = true;
+        }
+        break;
+    case MESSAGE_LEVEL:
+        if (length == 1 + sizeof job->level) {
+            memcpy(&job->level, message + 1, sizeof job->level);
+            job->has_level = true;
         }
         break;
     }
@@ -371,6 +422,12 @@ child_failure(const struct job *job, struct err *err)
     FAIL(err, INSPECTOR, 0, "the inspector failed: %s", job->failure.text);
 }
 
+static bool
+was_ended_by(const struct job *job, int signal)
+{
+    return WIFSIGNALED(job->wait_status) && WTERMSIG(job->wait_status) == signal;
+}
+
 static enum status
 how_it_ended(const struct inspector *inspector, const struct job *job, bool is_late,
              struct err *err)
@@ -380,11 +437,29 @@ how_it_ended(const struct inspector *inspector, const struct job *job, bool is_l
     FAIL_IF(job->record.failed != OK, err, LIMIT, 0, "the inspection's answer is too long");
     if (job->has_failed)
         return child_failure(job, err);
+    FAIL_IF(
+        job->has_exit && was_ended_by(job, SIGSYS), err, INSPECTOR, 0,
+        "the inspector was ended by signal %d (a system call that the sandbox forbids) while it "
+        "read the file",
+        SIGSYS);
     FAIL_IF(job->has_exit && WIFSIGNALED(job->wait_status), err, INSPECTOR, 0,
             "the inspector was ended by signal %d while it read the file",
             WTERMSIG(job->wait_status));
     FAIL_IF(job->pidfd < 0, err, BUSY, 0, "the system gives no process for an inspection");
     FAIL(err, INSPECTOR, 0, "the inspector ended without an answer");
+}
+
+/* What was found before the reader gave up, if it says so and it makes sense. */
+static void
+take_remainder(const struct inspector *inspector, const struct job *job, struct inspection *ret)
+{
+    if (!job->has_failed || job->record.failed != OK || job->record.length == 0)
+        return;
+    if (record_read_inspection(buf_slice_of(&job->record), &inspector->config.limits, ret, NULL) !=
+        OK) {
+        inspection_done(ret);
+        *ret = (struct inspection){0};
+    }
 }
 
 static enum status
@@ -406,6 +481,7 @@ run_job(struct inspector *inspector, struct job *job, const struct inspector_set
         continue;
     if (!job->is_done || job->record.failed != OK) {
         kill_child(job);
+        take_remainder(inspector, job, ret);
         return how_it_ended(inspector, job, is_late, err);
     }
     if (record_read_inspection(buf_slice_of(&job->record), &inspector->config.limits, ret, &why) !=
@@ -424,30 +500,44 @@ set_send_timeout(int socket, unsigned ms)
     (void)setsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout);
 }
 
+/* A job's two ends; the zygote has the other one. */
+static enum status
+begin_job(struct inspector *inspector, struct job *job, pid_t *ret_zygote, struct err *err)
+{
+    int pair[2];
+    enum status status;
+
+    job->message = mem_new(MESSAGE_BYTES_MAX, 1);
+    FAIL_IF(job->message == NULL, err, NO_MEMORY, 0, "out of memory");
+    FAIL_IF(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0, err, BUSY, 0,
+            "no socket for the inspection (error %d)", errno);
+    job->socket = pair[0];
+    set_send_timeout(job->socket, inspector->config.wall_ms);
+    job->deadline_ms = now_ms() + inspector->config.wall_ms;
+    status = hand_over(inspector, pair[1], ret_zygote, err);
+    (void)close(pair[1]);
+    return status;
+}
+
+static struct job
+new_job(const struct inspector *inspector)
+{
+    return (struct job){
+        .socket = -1, .pidfd = -1, .record = buf_with_cap(inspector->config.answer_bytes)};
+}
+
 enum status
 inspector_run_set(struct inspector *inspector, const struct inspector_set *set,
                   struct inspection *ret, struct err *err)
 {
-    CLEANUP(job_done)
-    struct job job = {
-        .socket = -1, .pidfd = -1, .record = buf_with_cap(inspector->config.answer_bytes)};
-    int pair[2];
+    CLEANUP(job_done) struct job job = new_job(inspector);
     pid_t zygote;
     enum status status;
 
     *ret = (struct inspection){0};
-    job.message = mem_new(MESSAGE_BYTES_MAX, 1);
-    FAIL_IF(job.message == NULL, err, NO_MEMORY, 0, "out of memory");
     FAIL_IF(set->count == 0 || set->count > INSPECTOR_FILES_MAX, err, LIMIT, 0, "%zu files",
             set->count);
-    FAIL_IF(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0, err, BUSY, 0,
-            "no socket for the inspection (error %d)", errno);
-    job.socket = pair[0];
-    set_send_timeout(job.socket, inspector->config.wall_ms);
-    job.deadline_ms = now_ms() + inspector->config.wall_ms;
-    status = hand_over(inspector, pair[1], &zygote, err);
-    (void)close(pair[1]);
-    TRY(status);
+    TRY(begin_job(inspector, &job, &zygote, err));
     status = run_job(inspector, &job, set, ret, err);
     if (status == ERR_TIMEOUT && job.pidfd < 0)
         kill_zygote(inspector, zygote);
@@ -485,4 +575,43 @@ inspector_run(struct inspector *inspector, const struct inspector_file *files, s
         .count = count, .path = path_of, .open = duplicate, .context = context.out};
 
     return inspector_run_set(inspector, &set, ret, err);
+}
+
+/* seccomp is as good as the end of the one who tried it. */
+static void
+settle_level(struct inspector *inspector, const struct job *job)
+{
+    inspector->level = (struct sandbox_level){.layers = job->level.layers & SANDBOX_ALL,
+                                              .landlock_abi = job->level.landlock_abi};
+    if (!was_ended_by(job, SIGSYS))
+        inspector->level.layers &= ~(uint32_t)SANDBOX_SECCOMP;
+    sandbox_describe(&inspector->level, inspector->has);
+    sandbox_describe_missing(&inspector->level, SANDBOX_ALL, inspector->lacks);
+}
+
+enum status
+inspector_probe(struct inspector *inspector, struct err *err)
+{
+    CLEANUP(job_done) struct job job = new_job(inspector);
+    struct job_request request = request_of(inspector);
+    bool is_late = false;
+    pid_t zygote;
+
+    request.is_probe = 1;
+    TRY(begin_job(inspector, &job, &zygote, err));
+    TRY(protocol_send(job.socket, &request, sizeof request, -1, err));
+    while (!job.has_failed && !job.has_exit && hear(&job, &is_late))
+        continue;
+    if (!job.has_level || !job.has_exit)
+        return how_it_ended(inspector, &job, is_late, err);
+    settle_level(inspector, &job);
+    FAIL_IF(inspector->config.sandbox == INSPECTOR_SANDBOX_REQUIRE && inspector->lacks[0] != '\0',
+            err, UNSUPPORTED, 0,
+            "the sandbox is required, but lacks %s here: %s. Use another kernel or build, or "
+            "--sandbox=best",
+            inspector->lacks,
+            IS_SANITIZED ? "this build has a sanitizer, which seccomp would end"
+                         : "Landlock needs Linux 5.13 with landlock in its list of LSMs, seccomp "
+                           "Linux 4.14, and both a container that allows them");
+    return OK;
 }

@@ -9,9 +9,11 @@
  *     struct job_request, then for each file its path with the descriptor attached;
  * and hears
  *     MESSAGE_CHILD   from the zygote: a pidfd of the child is attached, to kill it by
+ *     MESSAGE_LEVEL   from a probe: struct job_level; then it tries what the filter forbids
  *     MESSAGE_DATA    from the child: the next piece of its record
  *     MESSAGE_DONE    from the child: that was all
- *     MESSAGE_FAILED  from the child: struct job_failure
+ *     MESSAGE_FAILED  from the child: struct job_failure; what came before it, if anything, is a
+ *                     record of what was found up to there
  *     MESSAGE_EXIT    from the zygote, last: struct job_exit
  * each with the type in its first byte. A child could forge the zygote's messages: nothing but
  * wording depends on them. When the daemon closes its end the zygote kills the child, whatever it does.
@@ -29,15 +31,29 @@ enum {
     ZYGOTE_FD = 3,
 };
 
-enum message { MESSAGE_CHILD = 1, MESSAGE_DATA, MESSAGE_DONE, MESSAGE_FAILED, MESSAGE_EXIT };
+enum message {
+    MESSAGE_CHILD = 1,
+    MESSAGE_DATA,
+    MESSAGE_DONE,
+    MESSAGE_FAILED,
+    MESSAGE_EXIT,
+    MESSAGE_LEVEL,
+};
 
 struct job_request {
     uint32_t magic;
     uint32_t file_count;
     uint32_t cpu_seconds;
-    uint32_t unused; /* in place of padding, which would be sent unset */
+    uint32_t layers;   /* of the sandbox, that are wanted … */
+    uint32_t needed;   /* … and without which nothing is read */
+    uint32_t is_probe; /* no files: it tells its level */
     uint64_t memory_bytes;
     struct limits limits;
+};
+
+struct job_level {
+    uint32_t layers;
+    uint32_t landlock_abi;
 };
 
 struct job_failure {

@@ -15,6 +15,7 @@
 #include "server/inspector/child.h"
 #include "server/inspector/inspector.h"
 #include "server/inspector/protocol.h"
+#include "server/inspector/sandbox.h"
 
 enum { CHILDREN_MAX = 256 };
 
@@ -26,6 +27,7 @@ struct running {
 
 struct zygote {
     int signals; /* a signalfd for SIGCHLD */
+    struct sandbox sandbox;
     struct running running[CHILDREN_MAX];
 };
 
@@ -47,14 +49,16 @@ become_child(struct zygote *z, int socket, pid_t zygote)
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
     if (getppid() != zygote)
         _exit(EXIT_FAILURE);
-    (void)close(ZYGOTE_FD);
     (void)close(z->signals);
     for (size_t i = 0; i < CHILDREN_MAX; i++)
         if (z->running[i].pid != 0)
             (void)close(z->running[i].socket);
+    if (dup2(socket, ZYGOTE_FD) < 0) /* closes the zygote's own; the filter knows this number */
+        _exit(EXIT_FAILURE);
+    (void)close(socket);
     (void)sigemptyset(&none);
     (void)pthread_sigmask(SIG_SETMASK, &none, NULL);
-    child_main(socket);
+    child_main(ZYGOTE_FD, &z->sandbox);
 }
 
 static void
@@ -173,6 +177,7 @@ inspector_zygote(void)
     if (z.signals < 0)
         return EXIT_FAILURE;
     fds[1].fd = z.signals;
+    sandbox_make(ZYGOTE_FD, &z.sandbox);
     for (;;) {
         watch(&z, fds + 2);
         if (poll(fds, ARRAY_LENGTH(fds), -1) < 0) {

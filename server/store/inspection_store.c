@@ -101,7 +101,7 @@ get_findings(struct db *db, const struct get *g, struct err *err)
         struct finding *f;
 
         TRY(vec_add(&rows, &f, "findings", err));
-        f->id = finding_find(stmt_text(&s, 0));
+        *f = (struct finding){.id = finding_find(stmt_text(&s, 0))};
         FAIL_IF(f->id == FINDING_COUNT, err, STORE, 0, "a finding of an unknown name");
         TRY(stmt_copy(&s, 1, g->arena, &f->subject, err));
         TRY(stmt_copy(&s, 2, g->arena, &f->message, err));

@@ -97,6 +97,26 @@ check 'a directory that is too deep' 2 'folders deep' "$ckptd" scan "$work/deep"
 check 'scan of a clean file' 0 'clean' "$ckptd" scan $demo/checkpoint.pth
 check 'scan as JSON' 0 '"safety": "clean"' "$ckptd" scan --json $demo/checkpoint.pth
 check 'scan of a page' 1 'malformed' "$ckptd" scan "$work/page.pth"
+printf '# ours\ntorch.nn.modules.linear.Linear\n' >"$work/ours.txt"
+printf 'my.Net\nos.system\n' >"$work/theirs.txt"
+key=tests/cases/torch-zip/class-as-key/input.pt
+check 'scan names what nobody vouches for' 1 '^safety  *unlisted' "$ckptd" scan --strict $key
+check 'a site vouches for its own' 0 '^safety  *clean' \
+    "$ckptd" scan --strict --inert-globals "$work/ours.txt" $key
+check 'which stays an information' 0 '^info  *pickle.global-unlisted torch.nn.modules.linear.Linear' \
+    "$ckptd" scan --inert-globals "$work/ours.txt" $key
+check 'and PyTorch still needs it' 0 'add_safe_globals(\[torch.nn.modules.linear.Linear\])' \
+    "$ckptd" scan --inert-globals "$work/ours.txt" $key
+check 'inspect, too' 0 '"safety": "clean"' \
+    "$ckptd" inspect --json --inert-globals "$work/ours.txt" $key
+check 'of a directory, too' 1 '^clean  *tests/cases/torch-zip/class-as-key/input.pt' \
+    "$ckptd" scan --inert-globals "$work/ours.txt" tests/cases/torch-zip
+check 'nobody can vouch for a gadget' 3 'theirs.txt: line 2: nobody can vouch for os.system' \
+    "$ckptd" scan --inert-globals "$work/theirs.txt" $key
+check 'a list that is not there' 3 'no such file' \
+    "$ckptd" scan --inert-globals "$work/absent.txt" $key
+check 'a gadget stays one' 1 '^safety  *dangerous' \
+    "$ckptd" scan --inert-globals "$work/ours.txt" tests/cases/torch-zip/evil-beside/input.pt
 check 'scan of no file' 3 'no such file' "$ckptd" scan "$work/absent.pth"
 
 check 'compat: it loads after a remap' 0 '^ckptd: .*strict_after_remap' \
@@ -140,6 +160,10 @@ check 'a wrong line is named' 3 'unknown setting dat' \
     "$ckptd" serve --config "$work/wrong.ini" --print-config
 check 'a wrong number is named' 3 '--uploads must be a number' \
     "$ckptd" serve --uploads many --data "$work/data"
+check 'a wrong sandbox is named' 3 '--sandbox is best, require or off' \
+    "$ckptd" serve --sandbox weak --data "$work/data"
+check 'a gadget in the list of inert globals' 3 'theirs.txt: line 2: nobody can vouch' \
+    "$ckptd" serve --inert-globals "$work/theirs.txt" --data "$work/data"
 check 'a wrong address is named' 3 'not an address' \
     "$ckptd" serve --listen nowhere --data "$work/data"
 

@@ -1,14 +1,26 @@
 """Health, the contract itself, what holds for every request, and the end of the daemon."""
 
+import ctypes
 import os
 import threading
 import time
+import unittest
 
 from support.case import ApiTest
 from support.checkpoints import small
 from support.client import Cut
 from support.contract import CONTRACT, ROOT
-from support.daemon import Daemon
+from support.daemon import Daemon, DaemonError
+
+
+def expected_layers():
+    """What this kernel and this build have, asked without the daemon."""
+    with open(Daemon.path, "rb") as file:
+        is_sanitized = b"__sanitizer_" in file.read()
+    # landlock_create_ruleset(NULL, 0, LANDLOCK_CREATE_RULESET_VERSION)
+    abi = ctypes.CDLL(None, use_errno=True).syscall(444, None, ctypes.c_size_t(0), 1)
+    return (["rlimits", "no_new_privs"] + (["landlock %d" % min(abi, 7)] if abi > 0 else []) +
+            ([] if is_sanitized else ["seccomp"]))
 
 
 class Health(ApiTest):
@@ -24,6 +36,10 @@ class Health(ApiTest):
         details = self.api.get("/readyz", verbose="true").json()
         self.assertGreater(details["free_bytes"], 0)
         self.assertEqual(details["versions"]["pending"], 0)
+
+    def test_readyz_tells_the_sandbox_that_was_measured(self):
+        layers = self.api.get("/readyz", verbose="true").json()["sandbox"].split(", ")
+        self.assertEqual(layers, expected_layers())
 
     def test_root_leads_on(self):
         response = self.api.get("/")
@@ -41,6 +57,76 @@ class Health(ApiTest):
         response = self.api.get("/ckptd.py")
         self.assertEqual(response.status, 200)
         compile(response.text(), "ckptd.py", "exec")
+
+
+class Sandbox(unittest.TestCase):
+    def run_with(self, how):
+        daemon = Daemon(flags=["--sandbox", how])
+        try:
+            daemon.start()
+            details = daemon.client.get("/readyz", verbose="true").json()
+            target = "/v1/models/test/sandbox/versions/one"
+            self.assertEqual(daemon.client.put(target, small(), filename="m.safetensors").status,
+                             201)
+            state = daemon.client.get(target, wait=20).json()["state"]
+            return details["sandbox"].split(", "), state, list(daemon.records())
+        finally:
+            daemon.remove()
+
+    def test_off_leaves_the_limits_and_warns(self):
+        layers, state, records = self.run_with("off")
+        self.assertEqual((layers, state), (["rlimits", "no_new_privs"], "ready"))
+        self.assertIn("landlock, seccomp", [r.get("missing") for r in records
+                                            if r["level"] == "warning"])
+
+    def test_require_serves_where_all_is_there_and_else_refuses(self):
+        has_all = len(expected_layers()) == 4
+        try:
+            layers, state, records = self.run_with("require")
+        except DaemonError as error:
+            self.assertFalse(has_all)
+            self.assertIn("the sandbox is required, but lacks", str(error))
+            return
+        self.assertTrue(has_all)
+        self.assertEqual((layers, state), (expected_layers(), "ready"))
+        self.assertIn(", ".join(layers), [r.get("sandbox") for r in records
+                                          if r["msg"] == "listening"])
+
+
+class InertGlobals(unittest.TestCase):
+    """The list counts from the next start on, for what was inspected before, too."""
+
+    def safety(self, daemon, target):
+        version = daemon.client.get(target, wait=20).json()
+        levels = {f["severity"] for f in version["inspection"]["findings"]
+                  if f["id"] == "pickle.global-unlisted"}
+        listed = daemon.client.get(target + "/findings").json()
+        self.assertEqual(listed["safety"], version["safety"])
+        return version["safety"], levels, version["inspection"]["weights_only"]["needs"]
+
+    def test_a_list_counts_as_long_as_it_is_given(self):
+        with open(os.path.join(ROOT, "tests/cases/torch-zip/class-as-key/input.pt"), "rb") as file:
+            body = file.read()
+        name = "torch.nn.modules.linear.Linear"
+        target = "/v1/models/test/inert/versions/one"
+        daemon = Daemon()
+        try:
+            daemon.start()
+            self.assertEqual(daemon.client.put(target, body).status, 201)
+            self.assertEqual(self.safety(daemon, target), ("unlisted", {"warning"}, [name]))
+            with open(os.path.join(daemon.data, "..", "%s.txt" % os.path.basename(daemon.data)),
+                      "w", encoding="ascii") as file:
+                file.write("# ours\n%s\n" % name)
+            for flags, want in [(["--inert-globals", file.name], ("clean", {"info"}, [name])),
+                                ([], ("unlisted", {"warning"}, [name]))]:
+                daemon.terminate()
+                self.assertEqual(daemon.wait(), 0)
+                daemon.flags = flags
+                daemon.start()
+                self.assertEqual(self.safety(daemon, target), want)
+            os.unlink(file.name)
+        finally:
+            daemon.remove()
 
 
 class EveryRequest(ApiTest):

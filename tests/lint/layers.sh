@@ -19,7 +19,7 @@ server/inspector:  common server/work
 server/jobs:       common server/work server/http server/store server/blobs server/inspector
 server/api:        common/base common/structure common/compat common/render common/export server/work server/http server/store server/blobs server/dashboard
 server/dashboard:  common/base
-server/cli:        common
+server/cli:        common server/work server/inspector
 server:            common server
 END
 }
@@ -47,7 +47,7 @@ END
 iso='assert ctype errno float inttypes limits math setjmp signal stdalign stdarg stdatomic stdbool
 stddef stdint stdio stdlib string time malloc'
 # … and for the server, the tests and those few of common that open files.
-posix='arpa/inet dirent dlfcn fcntl ftw getopt grp netdb netinet/in netinet/tcp poll pthread pwd sched
+posix='arpa/inet dirent dlfcn fcntl ftw getopt glob grp netdb netinet/in netinet/tcp poll pthread pwd sched
 semaphore spawn strings syslog termios threads unistd locale regex fnmatch'
 opens_files='common/formats/source.c'
 

@@ -38,7 +38,7 @@ static struct container sample_containers[] = {
     },
 };
 static struct finding sample_findings[] = {
-    {FINDING_ZIP_CRC, {"archive/data.pkl", 16}, {"a wrong CRC", 11}}};
+    {FINDING_ZIP_CRC, {"archive/data.pkl", 16}, {"a wrong CRC", 11}, false}};
 static const struct slice sample_needs[] = {{"argparse.Namespace", 18}, {"my.Config", 9}};
 
 static const struct inspection sample = {
