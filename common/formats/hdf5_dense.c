@@ -321,7 +321,7 @@ check_block(struct hdf5_heap *h, size_t length, struct err *err)
         return OK;
     TRY(hdf5_file_uint(&c, CHECKSUM_BYTES, &told, err));
     memset(h->block.bytes + at, 0, CHECKSUM_BYTES);
-    FAIL_IF(hdf5_file_hash(h->block.bytes, length) != told, err, MALFORMED, h->block.offset,
+    FAIL_IF(!hdf5_file_sum_is(h->block.bytes, length, told), err, MALFORMED, h->block.offset,
             "the checksum of a fractal heap's block at byte %llu is wrong: the file is damaged",
             (unsigned long long)h->block.offset);
     return OK;

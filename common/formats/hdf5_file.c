@@ -6,6 +6,11 @@
 #include "common/base/attr.h"
 #include "common/base/num.h"
 
+/* A fuzzer would never get past checksums: its builds look at none. */
+#ifndef HDF5_CHECKSUMS
+#define HDF5_CHECKSUMS 1
+#endif
+
 enum {
     SIGNATURE_BYTES = 8,
     FIRST_USERBLOCK = 512,
@@ -166,6 +171,12 @@ hdf5_file_hash(const uint8_t *bytes, size_t length)
     return word[2];
 }
 
+bool
+hdf5_file_sum_is(const uint8_t *bytes, size_t length, uint64_t told)
+{
+    return HDF5_CHECKSUMS == 0 || hdf5_file_hash(bytes, length) == told;
+}
+
 enum status
 hdf5_file_check(const uint8_t *bytes, size_t length, const char *what, uint64_t offset,
                 struct err *err)
@@ -177,7 +188,7 @@ hdf5_file_check(const uint8_t *bytes, size_t length, const char *what, uint64_t 
             what);
     c = cursor_over(bytes + length - CHECKSUM_BYTES, CHECKSUM_BYTES, offset);
     TRY(hdf5_file_uint(&c, CHECKSUM_BYTES, &told, err));
-    FAIL_IF(told != hdf5_file_hash(bytes, length - CHECKSUM_BYTES), err, MALFORMED, offset,
+    FAIL_IF(!hdf5_file_sum_is(bytes, length - CHECKSUM_BYTES, told), err, MALFORMED, offset,
             "the checksum of %s at byte %llu is wrong: the file is damaged", what,
             (unsigned long long)offset);
     return OK;

@@ -57,8 +57,9 @@ enum status hdf5_file_skip(struct cursor *c, size_t bytes, struct err *err) MUST
 enum status hdf5_file_signature(struct cursor *c, const char *signature, unsigned version,
                                 struct err *err) MUST_CHECK;
 
-/* Jenkins' lookup3 over the bytes, as all checksums of the format are. */
+/* Jenkins' lookup3 over the bytes, as all checksums of the format are; and whether it is as told. */
 uint32_t hdf5_file_hash(const uint8_t *bytes, size_t length);
+bool hdf5_file_sum_is(const uint8_t *bytes, size_t length, uint64_t told);
 
 /* The last four of the bytes must be the checksum of those before; what names the structure. */
 enum status hdf5_file_check(const uint8_t *bytes, size_t length, const char *what, uint64_t offset,
