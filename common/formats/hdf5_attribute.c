@@ -14,7 +14,12 @@ struct reading {
     bool (*wants)(struct slice name);
     struct slice subject;
     const struct hdf5_attribute *list;
+    size_t count;
 };
+
+/* Wanted ones of one object. Keras splits a long list of names into attributes of 64 KiB: a hundred
+ * hold more names than any model has layers. */
+enum { ATTRIBUTES_MAX = 128 };
 
 const struct hdf5_attribute *
 hdf5_attribute_find(const struct hdf5_attribute *list, const char *name)
@@ -145,6 +150,8 @@ read_message(struct reading *r, struct cursor *body, struct err *err)
     TRY(read_parts(body, &p, err));
     if (!r->wants(p.name))
         return OK;
+    FAIL_IF(r->count++ >= ATTRIBUTES_MAX, err, UNSUPPORTED, body->offset,
+            "an object with more than %d lists of names", ATTRIBUTES_MAX);
     FAIL_IF(p.is_shared, err, UNSUPPORTED, body->offset,
             "the attribute %.*s has a type that is kept apart from it", SLICE_PRINT(p.name));
     TRY(hdf5_type_read(&p.type, &type, err));

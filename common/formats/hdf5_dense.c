@@ -385,34 +385,76 @@ read_managed(struct hdf5_heap *h, struct cursor *id, struct cursor *ret_object, 
     return OK;
 }
 
+static int
+compare_ranks(const void *a, const void *b)
+{
+    const struct hdf5_record *const x = a;
+    const struct hdf5_record *const y = b;
+
+    return (x->rank > y->rank) - (x->rank < y->rank);
+}
+
+static void
+sort_ranks(struct vec *records)
+{
+    if (records->count > 1)
+        qsort(records->items, records->count, sizeof(struct hdf5_record), compare_ranks);
+}
+
+/* A record of a large object: where it is, and the number that ids call it by. */
+static enum status
+parse_huge(const struct hdf5_file *f, const struct hdf5_record *record, uint64_t *ret_address,
+           uint64_t *ret_length, uint64_t *ret_number, struct err *err)
+{
+    struct cursor c = cursor_over(record->bytes, RECORD_BYTES_MAX, 0);
+
+    TRY(hdf5_file_address(f, &c, ret_address, err));
+    TRY(hdf5_file_length(f, &c, ret_length, err));
+    return hdf5_file_length(f, &c, ret_number, err);
+}
+
+static enum status
+list_huge(struct hdf5_heap *h, struct err *err)
+{
+    uint64_t address, length;
+
+    if (h->has_huge)
+        return OK;
+    h->huge.count = 0;
+    TRY(hdf5_dense_records(h->f, h->huge_tree, HDF5_RECORD_HUGE, &h->huge, err));
+    for (size_t i = 0; i < h->huge.count; i++) {
+        struct hdf5_record *record = &VEC_AT(&h->huge, struct hdf5_record, i);
+
+        TRY(parse_huge(h->f, record, &address, &length, &record->rank, err));
+    }
+    sort_ranks(&h->huge);
+    h->has_huge = true;
+    return OK;
+}
+
 /* Objects that fit no block: the id is their address and length, or a number to look these up by. */
 static enum status
 read_huge(struct hdf5_heap *h, struct cursor *id, struct cursor *ret_object, struct err *err)
 {
     struct hdf5_file *f = h->f;
     unsigned width = h->id_bytes - 1 < 8 ? h->id_bytes - 1 : 8;
-    uint64_t address, length, number = 0, found;
+    struct hdf5_record wanted = {0}, *found;
+    uint64_t address, length, number;
 
     if (h->id_bytes > f->offset_bytes + f->length_bytes) {
         TRY(hdf5_file_address(f, id, &address, err));
         TRY(hdf5_file_length(f, id, &length, err));
         return hdf5_file_cursor(f, address, length, ret_object, err);
     }
-    TRY(hdf5_file_uint(id, width, &number, err));
-    if (!h->has_huge)
-        TRY(hdf5_dense_records(f, h->huge_tree, HDF5_RECORD_HUGE, &h->huge, err));
-    h->has_huge = true;
-    for (size_t i = 0; i < h->huge.count; i++) {
-        const struct hdf5_record *record = &VEC_AT(&h->huge, struct hdf5_record, i);
-        struct cursor c = cursor_over(record->bytes, RECORD_BYTES_MAX, 0);
-
-        TRY(hdf5_file_address(f, &c, &address, err));
-        TRY(hdf5_file_length(f, &c, &length, err));
-        TRY(hdf5_file_length(f, &c, &found, err));
-        if (found == number)
-            return hdf5_file_cursor(f, address, length, ret_object, err);
-    }
-    FAIL(err, MALFORMED, id->offset, "a large object of a fractal heap is not in its B-tree");
+    TRY(hdf5_file_uint(id, width, &wanted.rank, err));
+    TRY(list_huge(h, err));
+    found = h->huge.count == 0
+                ? NULL
+                : bsearch(&wanted, h->huge.items, h->huge.count, sizeof wanted, compare_ranks);
+    FAIL_IF(found == NULL, err, MALFORMED, id->offset,
+            "a large object of a fractal heap is not in its B-tree");
+    TRY(parse_huge(f, found, &address, &length, &number, err));
+    return hdf5_file_cursor(f, address, length, ret_object, err);
 }
 
 /* Objects that fit in their id. */
@@ -450,15 +492,6 @@ hdf5_dense_object(struct hdf5_heap *h, const uint8_t *id, struct cursor *ret_obj
     }
 }
 
-static int
-compare_ranks(const void *a, const void *b)
-{
-    const struct hdf5_record *const x = a;
-    const struct hdf5_record *const y = b;
-
-    return (x->rank > y->rank) - (x->rank < y->rank);
-}
-
 void
 hdf5_dense_sort(const struct hdf5_heap *h, struct vec *records, size_t id_at)
 {
@@ -471,6 +504,5 @@ hdf5_dense_sort(const struct hdf5_heap *h, struct vec *records, size_t id_at)
         if ((id[0] >> 4 & 3) == MANAGED)
             IGNORE(hdf5_file_uint(&c, h->offset_width, &record->rank, NULL));
     }
-    if (records->count > 1)
-        qsort(records->items, records->count, sizeof(struct hdf5_record), compare_ranks);
+    sort_ranks(records);
 }

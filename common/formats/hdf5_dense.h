@@ -16,7 +16,7 @@ enum hdf5_record_type {
 /* A B-tree's record, as it lies there. */
 struct hdf5_record {
     uint8_t bytes[24];
-    uint64_t rank; /* hdf5_dense_sort's */
+    uint64_t rank; /* what sorts them: hdf5_dense_sort's, or a large object's number */
 };
 
 /* Append all records of the tree whose header is at address; *records must be a vec of struct
@@ -39,7 +39,7 @@ struct hdf5_heap {
         uint64_t start, length; /* in the heap's own space */
         uint64_t offset;        /* in the source */
     } block;                    /* the direct block looked into last */
-    struct vec huge;            /* struct hdf5_record */
+    struct vec huge;            /* struct hdf5_record, by their numbers */
     bool has_huge;
 };
 

@@ -4,7 +4,7 @@
 #include "common/base/num.h"
 
 enum {
-    CHUNKS_MAX = 4096,     /* of one header; writers make a handful */
+    CHUNKS_MAX = 1024,     /* of one header; writers make a handful */
     OLD_MESSAGE_BYTES = 8, /* what stands before a message's body, in version 1 */
     NEW_MESSAGE_BYTES = 4, /* and in version 2, without the creation order */
     OLD_PREFIX_BYTES = 16,
@@ -111,8 +111,11 @@ static enum status
 read_messages(struct reading *r, size_t at, size_t length, uint64_t offset, struct err *err)
 {
     size_t head = r->is_new ? NEW_MESSAGE_BYTES + (r->has_order ? 2U : 0U) : OLD_MESSAGE_BYTES;
-    struct cursor c = cursor_over(r->h->bytes + at, length, offset);
+    struct cursor c;
 
+    if (length == 0)
+        return OK;
+    c = cursor_over(r->h->bytes + at, length, offset);
     while (cursor_left(&c) >= head) {
         struct hdf5_message m = {0}, *kept;
         const uint8_t *body;

@@ -46,7 +46,7 @@ struct reader {
     struct builder builder;
     struct hdf5 hdf5;
     struct map paths;  /* of the objects: their index */
-    uint8_t *is_taken; /* by object: 1 where it was added */
+    uint8_t *is_taken; /* by object: 1 where it was added, or its weights were */
     struct buf path;
     uint64_t shift;  /* of the HDF5 file, in file 0 of the set */
     bool has_places; /* false: it was inflated, and has no byte ranges */
@@ -247,8 +247,11 @@ add_layers(struct reader *r, const struct hdf5_object *group, const char *contai
                 buf_char(&r->path, '/');
             buf_slice(&r->path, names->texts[i]);
             layer = r->path.failed == OK ? index_of(r, buf_slice_of(&r->path)) : MAP_NONE;
-            if (layer != MAP_NONE)
+            /* A layer that is named again adds nothing, and must not cost again. */
+            if (layer != MAP_NONE && object_at(r, layer)->is_group && !r->is_taken[layer]) {
+                r->is_taken[layer] = 1;
                 TRY(add_weights(r, object_at(r, layer), container, err));
+            }
         }
     }
     return add_weights(r, group, container, err);
