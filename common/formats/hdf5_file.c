@@ -133,6 +133,14 @@ rotated(uint32_t value, unsigned by)
     return value << by | value >> (32 - by);
 }
 
+/* Add up to twelve bytes to three words. */
+static void
+take_in(uint32_t *word, const uint8_t *bytes, size_t length)
+{
+    for (size_t i = 0; i < length; i++)
+        word[i / 4] += (uint32_t)bytes[i] << (8 * (i % 4));
+}
+
 /* Jenkins' lookup3, hashlittle with 0 to start from: three words take in twelve bytes at a time. Each
  * step of mix and of the end works on one word, with its neighbours, and turns by its own number. */
 uint32_t
@@ -145,15 +153,8 @@ hdf5_file_hash(const uint8_t *bytes, size_t length)
     word[0] = word[1] = word[2] = UINT32_C(0xdeadbeef) + (uint32_t)length;
     if (length == 0)
         return word[2];
-    for (;;) {
-        size_t taken = length < 12 ? length : 12;
-
-        for (size_t i = 0; i < taken; i++)
-            word[i / 4] += (uint32_t)bytes[i] << (8 * (i % 4));
-        bytes += taken;
-        length -= taken;
-        if (length == 0)
-            break;
+    for (; length > 12; bytes += 12, length -= 12) {
+        take_in(word, bytes, 12);
         for (unsigned i = 0; i < ARRAY_LENGTH(mix); i++) {
             uint32_t *this = &word[i % 3], *before = &word[(i + 2) % 3];
 
@@ -162,6 +163,7 @@ hdf5_file_hash(const uint8_t *bytes, size_t length)
             *before += word[(i + 1) % 3];
         }
     }
+    take_in(word, bytes, length);
     for (unsigned i = 0; i < ARRAY_LENGTH(end); i++) {
         uint32_t *this = &word[(i + 2) % 3], before = word[(i + 1) % 3];
 

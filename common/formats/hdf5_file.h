@@ -54,7 +54,7 @@ enum status hdf5_file_length(const struct hdf5_file *f, struct cursor *c, uint64
 enum status hdf5_file_skip(struct cursor *c, size_t bytes, struct err *err) MUST_CHECK;
 
 /* A structure's signature of four letters and its version. */
-enum status hdf5_file_signature(struct cursor *c, const char *signature, unsigned version,
+enum status hdf5_file_signature(struct cursor *c, const char *letters, unsigned version,
                                 struct err *err) MUST_CHECK;
 
 /* Jenkins' lookup3 over the bytes, as all checksums of the format are; and whether it is as told. */

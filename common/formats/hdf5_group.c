@@ -275,18 +275,18 @@ compare_orders(const void *a, const void *b)
 }
 
 static enum status
-check_names(struct reading *r, size_t first, struct slice subject, struct err *err)
+check_names(struct reading *r, struct slice subject, struct err *err)
 {
     const struct hdf5_link *links = r->links->items;
 
-    for (size_t i = first; i < r->links->count; i++) {
+    for (size_t i = 0; i < r->links->count; i++) {
         struct slice name = links[i].name;
 
         if (name.length == 0 || slice_is(name, ".") || memchr(name.at, '/', name.length) != NULL ||
             memchr(name.at, 0, name.length) != NULL)
             TRY(hdf5_file_blame(r->f, FINDING_KEY_ODD, subject, err,
                                 "it has a link whose name no path can hold"));
-        if (i > first && slice_equal(name, links[i - 1].name))
+        if (i > 0 && slice_equal(name, links[i - 1].name))
             TRY(hdf5_file_blame(r->f, FINDING_KEY_DUPLICATE, subject, err,
                                 "it has two links with the same name"));
     }
@@ -311,7 +311,6 @@ hdf5_group_links(struct hdf5_file *f, const struct hdf5_header *h, struct slice 
                  struct vec *links, struct err *err)
 {
     struct reading r = {.f = f, .links = links};
-    size_t first = links->count, count;
 
     for (size_t i = 0; i < h->messages.count; i++) {
         struct err why = {0};
@@ -320,13 +319,11 @@ hdf5_group_links(struct hdf5_file *f, const struct hdf5_header *h, struct slice 
 
         TRY(hdf5_file_forgive(f, status, &why, subject, err));
     }
-    count = links->count - first;
-    if (count == 0)
+    if (links->count == 0)
         return OK;
-    qsort(&VEC_AT(links, struct hdf5_link, first), count, sizeof(struct hdf5_link), compare_names);
-    TRY(check_names(&r, first, subject, err));
+    qsort(links->items, links->count, sizeof(struct hdf5_link), compare_names);
+    TRY(check_names(&r, subject, err));
     if (r.is_tracked)
-        qsort(&VEC_AT(links, struct hdf5_link, first), count, sizeof(struct hdf5_link),
-              compare_orders);
+        qsort(links->items, links->count, sizeof(struct hdf5_link), compare_orders);
     return OK;
 }

@@ -19,7 +19,7 @@ struct hdf5_link {
 /* Whether the header is a group's. */
 bool hdf5_group_is(const struct hdf5_header *h);
 
-/* Append the group's links to *links, a vec of struct hdf5_link: in the order of their creation where
+/* Put the group's links into *links, an empty vec of struct hdf5_link: in the order of their creation where
  * it is tracked, by name otherwise, runs of digits as numbers. Damage becomes a finding about subject.
  * A name that no path can hold (empty, ".", with a slash or a zero byte), or that occurs twice, makes
  * the file malformed. */

@@ -119,12 +119,20 @@ judge_module(struct judge *j, const struct frame *f, struct err *err)
     return OK;
 }
 
-/* An object is complete: what would loading make of it? */
+/* Whether the name is "package>Class" with a package that is not Keras' own. */
+static bool
+is_registered(struct slice name)
+{
+    struct slice rest = name, package = slice_cut(&rest, '>');
+
+    return rest.at != NULL && !is_below_any(package, known, ARRAY_LENGTH(known));
+}
+
+/* An object is complete: what would loading make of it? Older releases have package and class in
+ * class_name. */
 static enum status
 judge_object(struct judge *j, const struct frame *f, struct err *err)
 {
-    struct slice package = f->registered_name;
-
     if (f->class_name.length == 0)
         return OK;
     if (slice_is(f->class_name, "__lambda__"))
@@ -132,16 +140,10 @@ judge_object(struct judge *j, const struct frame *f, struct err *err)
                     "carries Python code in a Lambda layer: loading the model runs it", err);
     if (f->module.length > 0)
         return judge_module(j, f, err);
-    if (memchr(package.at == NULL ? "" : package.at, '>', package.length) == NULL)
-        package = f->class_name; /* older releases put package and class there */
-    if (memchr(package.at, '>', package.length) != NULL) {
-        struct slice name = package, rest = package;
-
-        package = slice_cut(&rest, '>');
-        if (!is_below_any(package, known, ARRAY_LENGTH(known)))
-            return note(j, SAFETY_UNLISTED, name,
-                        "names a class that somebody registered with Keras", err);
-    }
+    if (is_registered(f->registered_name) || is_registered(f->class_name))
+        return note(j, SAFETY_UNLISTED,
+                    is_registered(f->registered_name) ? f->registered_name : f->class_name,
+                    "names a class that somebody registered with Keras", err);
     return OK;
 }
 
