@@ -61,13 +61,13 @@ START_TEST(hdf5_file__stops_at_each_limit)
     struct limits usual = limits_default(), limits;
     struct err err = {0};
 
-    ck_assert_int_eq(read_limited("dense-links", &usual, &err), OK);
+    ck_assert_int_eq(read_limited("dense-creation-order", &usual, &err), OK);
     limits = usual;
     limits.hdf5_bytes = 1000;
-    ck_assert_int_eq(read_limited("dense-links", &limits, &err), ERR_LIMIT);
+    ck_assert_int_eq(read_limited("dense-creation-order", &limits, &err), ERR_LIMIT);
     limits = usual;
     limits.tensors = 10;
-    ck_assert_int_eq(read_limited("dense-links", &limits, NULL), ERR_LIMIT);
+    ck_assert_int_eq(read_limited("dense-creation-order", &limits, NULL), ERR_LIMIT);
     limits = usual;
     limits.name_bytes = 5;
     ck_assert_int_eq(read_limited("small-earliest", &limits, NULL), ERR_LIMIT);
@@ -79,7 +79,7 @@ START_TEST(hdf5_file__stops_at_each_limit)
     ck_assert_int_eq(read_limited("small-earliest", &limits, NULL), ERR_LIMIT);
     limits = usual;
     limits.arena_bytes = 2000;
-    ck_assert_int_eq(read_limited("dense-links", &limits, NULL), ERR_LIMIT);
+    ck_assert_int_eq(read_limited("dense-creation-order", &limits, NULL), ERR_LIMIT);
 }
 END_TEST
 
