@@ -26,6 +26,7 @@ limits_default(void)
         .protobuf_depth = 100, /* the parsers' own */
         .zip_entries = 1000000,
         .zip_ratio = 200,
+        .hdf5_bytes = (size_t)512 << 20,
         .findings = 1000,
         .containers = 64,
         .remap_rules = 100000,

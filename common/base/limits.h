@@ -29,6 +29,7 @@ struct limits {
     size_t protobuf_depth;  /* messages within messages */
     size_t zip_entries;     /* in one archive */
     size_t zip_ratio;       /* inflated : deflated, of what we inflate */
+    size_t hdf5_bytes;      /* read of an HDF5 file's own structures, in all */
     size_t findings;        /* kept; more are counted */
     size_t containers;      /* state dicts of one file set */
     size_t remap_rules;     /* in one remap */

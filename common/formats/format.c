@@ -45,7 +45,6 @@ static const struct {
     {AT(0, "fmgg"), ERR_UNSUPPORTED, OLD_GGML},
     {AT(0, "tjgg"), ERR_UNSUPPORTED, OLD_GGML},
     {AT(0, "algg"), ERR_UNSUPPORTED, OLD_GGML},
-    {AT(0, "\x89HDF\r\n\x1a\n"), ERR_UNSUPPORTED, "an HDF5 file, a format that is not read"},
     {AT(0, "PYTORCH1"), ERR_UNSUPPORTED, "a PyTorch container of 2018 that no release ever read"},
     {AT(4, "PTMF"), ERR_UNSUPPORTED, "a TorchScript mobile flatbuffer, a format that is not read"},
     {AT(257, "ustar"), ERR_UNRECOGNIZED, "a tar archive whose first header is damaged"},

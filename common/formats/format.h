@@ -53,6 +53,7 @@ enum status format_read_file(const struct fileset *files, const struct limits *l
 extern const struct format format_gguf;
 extern const struct format format_numpy;
 extern const struct format format_onnx;
+extern const struct format format_keras_hdf5;
 extern const struct format format_safetensors;
 extern const struct format format_torch_export;
 extern const struct format format_torch_legacy;

@@ -11,6 +11,7 @@ const struct format *const format_table[] = {
     &format_pickle,
     &format_gguf,
     &format_numpy,
-    &format_onnx, /* has no magic: it must be surer than chance */
+    &format_onnx,       /* has no magic: it must be surer than chance */
+    &format_keras_hdf5, /* and HDF5 of other writers */
     NULL,
 };

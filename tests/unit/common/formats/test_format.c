@@ -36,7 +36,6 @@ static const struct {
     {BYTES("fmgg\1\0\0\0"), ERR_UNSUPPORTED, "before GGUF"},
     {BYTES("tjgg\3\0\0\0"), ERR_UNSUPPORTED, "before GGUF"},
     {BYTES("algg\1\0\0\0"), ERR_UNSUPPORTED, "before GGUF"},
-    {BYTES("\x89HDF\r\n\x1a\n"), ERR_UNSUPPORTED, "HDF5"},
     {BYTES("{\"a\": [1]}"), ERR_UNRECOGNIZED, "JSON"},
     {BYTES("\x7f"
            "ELF\2\1\1"),
