@@ -9,7 +9,7 @@
 #include "common/structure/structure.h"
 
 /* Bumped when a reader finds more or other things than before: inspections are kept per revision. */
-enum { INSPECTION_REVISION = 1 };
+enum { INSPECTION_REVISION = 2 };
 
 enum container_kind {
     CONTAINER_WEIGHTS,
