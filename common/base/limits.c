@@ -26,6 +26,9 @@ limits_default(void)
         .protobuf_depth = 100, /* the parsers' own */
         .zip_entries = 1000000,
         .zip_ratio = 200,
+        .gzip_bytes = (uint64_t)32 << 30,
+        .dcp_chunks = 20000,
+        .tile_steps = 100000000,
         .findings = 1000,
         .containers = 64,
         .remap_rules = 100000,

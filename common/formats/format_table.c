@@ -12,5 +12,10 @@ const struct format *const format_table[] = {
     &format_gguf,
     &format_numpy,
     &format_onnx, /* has no magic: it must be surer than chance */
+    &format_safetensors, &format_torch_export, &format_torch_zip, &format_torchscript, NULL,
+    &format_safetensors,
+    &format_torch_dcp,
+    &format_torch_zip,
+    &format_onnx,
     NULL,
 };
