@@ -131,6 +131,13 @@ is_same_save(const struct set_number *a, const struct set_number *b)
            slice_equal(a->after, b->after) && (a->rank > 0) == (b->rank > 0);
 }
 
+static bool
+is_numbered(const struct set *s, size_t file, struct set_number *n)
+{
+    return set_name_number(set_path(s, file), n) && n->total <= SHARDS_MAX &&
+           (n->total > 1 || n->rank > 0);
+}
+
 static enum status
 add_numbered(struct set *s, struct set_join *j, size_t file, const struct set_number *n,
              struct err *err)
@@ -185,6 +192,7 @@ read_numbered(struct set *s, size_t file, const struct set_number *n, struct err
     CLEANUP(set_join_done) struct set_join j = {0};
 
     TRY(set_join_begin(s, &j, err));
+    j.is_chunked = n->rank > 0;
     TRY(arena_printf(&s->in->arena, &j.name, err, "%.*s%.*s", SLICE_PRINT(n->before),
                      SLICE_PRINT(n->after)));
     for (size_t i = file; i < s->files->count; i++) {
@@ -264,8 +272,7 @@ read_all(struct set *s, struct err *err)
     for (size_t i = 0; i < count; i++) {
         struct set_number n;
 
-        if (!s->is_taken[i] && set_name_number(set_path(s, i), &n) && n.total > 1 &&
-            n.total <= SHARDS_MAX)
+        if (!s->is_taken[i] && is_numbered(s, i, &n))
             TRY(read_numbered(s, i, &n, err));
         else if (!s->is_taken[i] && slice_ends(set_path(s, i), slice_of(".distcp")))
             TRY(note_orphan(s, i, err));
@@ -312,7 +319,7 @@ read_only(struct set *s, struct err *err)
         FAIL(err, UNRECOGNIZED, 0, "%s",
              s->first.code != OK ? s->first.text
                                  : "it is a JSON text beside a checkpoint, not one");
-    if (set_name_number(set_path(s, 0), &n) && n.total > 1 && n.total <= SHARDS_MAX)
+    if (is_numbered(s, 0, &n))
         return read_numbered(s, 0, &n, err);
     TRY(set_read_file(s, 0, &read, err));
     return set_add_unit(s, set_path(s, 0), &read, err);

@@ -286,10 +286,16 @@ static enum status
 put_together(struct joint *t, struct err *err)
 {
     struct container *c;
+    bool is_odd = false;
 
     builder_begin(&t->builder, t->s->in, t->s->limits);
     t->builder.has_metadata = true;
-    for (size_t i = 0; i < t->j->shards.count; i++) {
+    if (t->j->is_chunked) {
+        t->builder.has_metadata = false;
+        TRY(set_chunks_join(t->s, t->j, &t->builder, &is_odd, err));
+        t->is_incomplete = t->is_incomplete || is_odd;
+    }
+    for (size_t i = 0; i < t->j->shards.count && !t->j->is_chunked; i++) {
         if (VEC_AT(&t->j->shards, struct set_shard, i).is_read)
             TRY(add_shard(t, (uint32_t)i, err));
     }
@@ -336,7 +342,7 @@ set_join_read(struct set *s, struct set_join *j, struct err *err)
     if (first == NULL)
         return OK;
     t.in = (struct inspection){.format = first->read.format,
-                               .metadata = first->read.metadata,
+                               .metadata = j->is_chunked ? (struct slice){0} : first->read.metadata,
                                .weights_only = first->read.weights_only,
                                .default_container = SIZE_MAX};
     TRY(put_together(&t, err));

@@ -43,6 +43,8 @@ absorb_findings(struct set *s, const struct inspection *read, struct slice path,
     for (size_t i = 0; i < read->finding_count; i++) {
         const struct finding *f = &read->findings[i];
 
+        if (f->id == FINDING_EMPTY && (set_name_is_state(path) || read->part.length > 0))
+            continue; /* none was expected there */
         if (path.length == 0 || s->files->count == 1)
             TRY(set_note(s, f->id, f->subject, err, "%.*s", SLICE_PRINT(f->message)));
         else

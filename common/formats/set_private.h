@@ -95,6 +95,7 @@ struct set_join {
     uint32_t missing;        /* shards that are not in the list at all */
     bool has_total_size;
     uint64_t total_size;
+    bool is_chunked; /* torch.distributed.checkpoint's: ranks wrote chunks of tensors */
 };
 
 void set_join_done(struct set_join *j);
@@ -102,3 +103,12 @@ enum status set_join_begin(struct set *s, struct set_join *j, struct err *err) M
 
 /* Read the shards and make one unit of them. */
 enum status set_join_read(struct set *s, struct set_join *j, struct err *err) MUST_CHECK;
+
+/* ---- set_chunks.c ---- */
+
+struct builder;
+
+/* Put the chunks of a chunked join's shards together, into the builder. *ret_is_odd: some tensors are
+ * not whole, and findings say so. */
+enum status set_chunks_join(struct set *s, const struct set_join *j, struct builder *builder,
+                            bool *ret_is_odd, struct err *err) MUST_CHECK;
