@@ -11,6 +11,7 @@
 #include "common/base/attr.h"
 #include "common/base/json.h"
 #include "common/base/json_writer.h"
+#include "common/base/utf8.h"
 #include "common/formats/set_name.h"
 
 enum { REASON_BYTES_MAX = 512 /* as the record takes it */ };
@@ -259,12 +260,14 @@ take_containers(struct set *s, const struct set_unit *main, bool is_only, struct
 
 /* ---- metadata ---- */
 
-/* Whether one more value fits; what is kept is whole. */
+/* Whether one more value fits, since what is kept is whole, and JSON can spell its key. */
 static bool
 has_room(const struct set *s, const struct buf *out, struct slice key, struct slice value)
 {
     size_t room = s->limits->metadata_bytes;
 
+    if (!utf8_is_valid(key) || (key.length > 0 && memchr(key.at, '\0', key.length) != NULL))
+        return false;
     return key.length < room / 8 && value.length < room &&
            out->length + value.length + key.length * 6 + 64 < room;
 }

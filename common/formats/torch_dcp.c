@@ -308,7 +308,7 @@ static enum status
 check_chunks(struct dcp *d, struct item *item, size_t *steps_left, struct err *err)
 {
     CLEANUP(mem_free_at) struct tile *tiles = mem_new(item->chunks.count + 1, sizeof *tiles);
-    char text[128] = "its chunks ";
+    struct slice text;
     enum tiles_answer answer;
 
     FAIL_IF(tiles == NULL, err, NO_MEMORY, 0, "out of memory");
@@ -327,8 +327,8 @@ check_chunks(struct dcp *d, struct item *item, size_t *steps_left, struct err *e
     answer = tiles_check(item->shape, tiles, item->chunks.count, steps_left);
     if (answer == TILES_COVER)
         return OK;
-    strncat(text, tiles_say(answer), sizeof text - strlen(text) - 1);
-    return note_chunks(d, item->name, text, err);
+    TRY(arena_printf(&d->in->arena, &text, err, "its chunks %s", tiles_say(answer)));
+    return note_chunks(d, item->name, text.at, err);
 }
 
 static enum status
