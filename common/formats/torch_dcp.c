@@ -27,6 +27,11 @@
 #include "common/formats/torch_storage.h"
 #include "common/formats/torch_value.h"
 
+enum {
+    TENSOR_ENTRIES = 64, /* of a chunk's archive */
+    TENSOR_PICKLE_BYTES = 1 << 20,
+};
+
 /* One name of the checkpoint. */
 struct item {
     struct slice name;           /* as the metadata have it: "model.fc.weight" */
@@ -386,6 +391,24 @@ take_place(struct item *item, const struct run *run, const struct inspection *re
     item->place.offset += run->offset;
 }
 
+/* Thousands of runs may be told to be one and the same large archive: each is read as no more than what
+ * PyTorch writes for a chunk. */
+static struct limits
+limits_of(const struct dcp *d, const struct run *run, const struct item *item)
+{
+    struct limits limits = *d->limits;
+
+    limits.gzip_bytes = 0;
+    if (run->length < limits.pickle_bytes)
+        limits.pickle_bytes = (size_t)run->length;
+    if (!item->is_tensor)
+        return limits;
+    limits.zip_entries = TENSOR_ENTRIES;
+    if (limits.pickle_bytes > TENSOR_PICKLE_BYTES)
+        limits.pickle_bytes = TENSOR_PICKLE_BYTES;
+    return limits;
+}
+
 static enum status
 read_archive(struct dcp *d, const struct run *run, struct item *item, const struct source *whole,
              struct err *err)
@@ -394,14 +417,12 @@ read_archive(struct dcp *d, const struct run *run, struct item *item, const stru
     struct inspection read = {.arena = arena_with_cap(d->limits->arena_bytes),
                               .default_container = SIZE_MAX};
     struct source_part part = {.whole = whole, .offset = run->offset, .size_bytes = run->length};
-    struct limits limits = *d->limits;
+    struct limits limits = limits_of(d, run, item);
     struct source source;
     struct fileset files;
     struct err problem = {0};
     enum status status;
 
-    if (run->length < limits.pickle_bytes)
-        limits.pickle_bytes = (size_t)run->length;
     status = source_of_part(&part, &source, &problem);
     if (status == OK) {
         files = fileset_of_source(&source);
