@@ -45,6 +45,8 @@ static void
 set_done(struct set *s)
 {
     mem_free(s->is_taken);
+    mem_free(s->is_used);
+    vec_done(&s->others);
     map_done(&s->paths);
     vec_done(&s->units);
     vec_done(&s->remarks);
@@ -69,18 +71,45 @@ rename_places(const struct fileset_view *view, struct inspection *read)
     }
 }
 
+/* The set as the reader of one file sees it: which of the others it opens is kept. */
+struct watched {
+    struct set *s;
+    struct fileset_view view;
+    struct fileset files;
+};
+
+static struct slice
+watched_path(void *context, size_t i)
+{
+    const struct watched *w = context;
+
+    return w->files.path(w->files.context, i);
+}
+
+static enum status
+watched_open(void *context, size_t i, struct source *ret_source, struct err *err)
+{
+    struct watched *w = context;
+
+    if (i != 0)
+        w->s->is_used[fileset_view_index(&w->view, i)] = true;
+    return w->files.open(w->files.context, i, ret_source, err);
+}
+
 enum status
 set_read_file(struct set *s, size_t file, struct inspection *ret_read, struct err *err)
 {
-    struct fileset_view view = {.whole = s->files, .first = file};
-    struct fileset files = fileset_of_view(&view);
+    struct watched w = {.s = s, .view = {.whole = s->files, .first = file}};
+    struct fileset files = {
+        .count = s->files->count, .path = watched_path, .open = watched_open, .context = &w};
     enum status status;
 
+    w.files = fileset_of_view(&w.view);
     *ret_read = (struct inspection){.arena = s->in->arena, .default_container = SIZE_MAX};
     status = format_read_file(&files, s->limits, ret_read, err);
     s->in->arena = ret_read->arena;
     ret_read->arena = (struct arena){0};
-    rename_places(&view, ret_read);
+    rename_places(&w.view, ret_read);
     if (status != OK && !set_is_local(status))
         return status;
     TRY(set_absorb(s, ret_read, set_path(s, file), status == OK ? err : NULL));
@@ -89,21 +118,20 @@ set_read_file(struct set *s, size_t file, struct inspection *ret_read, struct er
 
 /* What a file is for that no format reads. */
 static enum status
-note_other(struct set *s, size_t file, enum status status, const struct err *problem,
-           struct err *err)
+note_other(struct set *s, const struct set_other *other, struct err *err)
 {
-    struct slice path = set_path(s, file), base = set_name_base(path);
+    struct slice path = set_path(s, other->file), base = set_name_base(path);
 
-    if (s->first.code == OK)
-        err_copy(&s->first, problem);
+    if (s->is_used[other->file])
+        return OK; /* the external data of a model, say */
     if (slice_ends(base, slice_of(".py")))
         return set_note(s, FINDING_FILE_CODE, path, err,
                         "Python code: loaders that are told to trust it (trust_remote_code=True) "
                         "run it. It was not looked into");
-    if (status == ERR_UNRECOGNIZED)
-        return set_note(s, FINDING_FILE_OTHER, path, err, "no checkpoint: %s", problem->text);
-    set_at_least(s, status == ERR_UNSUPPORTED ? SAFETY_UNLISTED : SAFETY_MALFORMED);
-    return set_note(s, FINDING_UNREADABLE, path, err, "it could not be read: %s", problem->text);
+    if (other->status == ERR_UNRECOGNIZED)
+        return set_note(s, FINDING_FILE_OTHER, path, err, "no checkpoint: %s", other->why.text);
+    set_at_least(s, other->status == ERR_UNSUPPORTED ? SAFETY_UNLISTED : SAFETY_MALFORMED);
+    return set_note(s, FINDING_UNREADABLE, path, err, "it could not be read: %s", other->why.text);
 }
 
 static enum status
@@ -112,14 +140,20 @@ read_alone(struct set *s, size_t file, struct err *err)
     struct inspection read;
     struct err problem = {0};
     enum status status = set_read_file(s, file, &read, &problem);
+    struct set_other *other;
 
     s->is_taken[file] = true;
     if (status == OK)
         return set_add_unit(s, set_path(s, file), &read, err);
-    if (set_is_local(status))
-        return note_other(s, file, status, &problem, err);
-    err_copy(err, &problem);
-    return status;
+    if (!set_is_local(status)) {
+        err_copy(err, &problem);
+        return status;
+    }
+    if (s->first.code == OK)
+        err_copy(&s->first, &problem);
+    TRY(vec_add(&s->others, &other, "files", err));
+    *other = (struct set_other){.file = file, .status = status, .why = problem};
+    return OK;
 }
 
 /* ---- numbered shards ---- */
@@ -281,6 +315,8 @@ read_all(struct set *s, struct err *err)
         if (!s->is_taken[i])
             TRY(read_alone(s, i, err));
     }
+    for (size_t i = 0; i < s->others.count; i++)
+        TRY(note_other(s, &VEC_AT(&s->others, struct set_other, i), err));
     return OK;
 }
 
@@ -299,7 +335,9 @@ begin(struct set *s, struct err *err)
     size_t count = s->files->count;
 
     s->is_taken = mem_new(count, sizeof *s->is_taken);
-    FAIL_IF(s->is_taken == NULL, err, NO_MEMORY, 0, "out of memory");
+    s->is_used = mem_new(count, sizeof *s->is_used);
+    FAIL_IF(s->is_taken == NULL || s->is_used == NULL, err, NO_MEMORY, 0, "out of memory");
+    s->others = vec_of(sizeof(struct set_other), count);
     s->units = vec_of(sizeof(struct set_unit), count);
     s->remarks = vec_of(sizeof(struct set_remark), count * 2);
     s->needs = vec_of(sizeof(struct slice), s->limits->pickle_globals * 16);

@@ -82,7 +82,9 @@ read_shard(struct joint *t, struct set_shard *shard, struct err *err)
                                             "shard %u of %zu is missing: %.*s", shard->number,
                                             t->j->shards.count, SLICE_PRINT(shard->path));
     }
+    t->s->is_joining = true;
     status = set_read_file(t->s, shard->file, &shard->read, &problem);
+    t->s->is_joining = false;
     if (status == OK) {
         shard->is_read = true;
         TRY(t->s->files->open(t->s->files->context, shard->file, &source, err));
@@ -272,14 +274,22 @@ common_path(const struct set_join *j)
     return path == NULL ? slice_of("") : *path;
 }
 
+/* GGUF's shards call themselves fragments: whole they are weights, of which its blocks are most. */
 static enum container_kind
 common_kind(const struct joint *t)
 {
-    const struct set_shard *list = t->j->shards.items;
+    const struct set_shard *first = t->j->shards.items;
+    enum container_kind kind;
+    size_t blocks = 0;
 
     if (t->is_incomplete)
         return CONTAINER_FRAGMENT;
-    return list[0].read.containers[list[0].container].kind;
+    kind = first->read.containers[first->container].kind;
+    if (kind != CONTAINER_FRAGMENT || first->read.part.length > 0)
+        return kind;
+    for (size_t i = 0; i < t->builder.tensors.count; i++)
+        blocks += dtype_block(VEC_AT(&t->builder.tensors, struct built_tensor, i).tensor.dtype) > 1;
+    return blocks * 2 > t->builder.tensors.count ? CONTAINER_QUANTIZED : CONTAINER_WEIGHTS;
 }
 
 static enum status

@@ -46,6 +46,8 @@ absorb_findings(struct set *s, const struct inspection *read, struct slice path,
 
         if (f->id == FINDING_EMPTY && (set_name_is_state(path) || read->part.length > 0))
             continue; /* none was expected there */
+        if (f->id == FINDING_FRAGMENT && s->is_joining && read->part.length == 0)
+            continue;
         if (path.length == 0 || s->files->count == 1)
             TRY(set_note(s, f->id, f->subject, err, "%.*s", SLICE_PRINT(f->message)));
         else
@@ -316,6 +318,11 @@ write_metadata(struct set *s, const struct set_unit *main, struct err *err)
     CLEANUP(map_done) struct map keys = {0};
     struct json_writer w = json_writer_to(&out, 0);
 
+    if (main != NULL && s->units.count == 1 && s->remarks.count == 0 &&
+        main->read.part.length == 0) {
+        s->in->metadata = main->read.metadata;
+        return OK;
+    }
     jw_object(&w);
     if (main != NULL) {
         if (main->read.part.length > 0)

@@ -12,6 +12,13 @@ struct set_unit {
     struct inspection read; /* its arena is empty: the set's holds everything */
 };
 
+/* A file that no format reads, and why. */
+struct set_other {
+    size_t file;
+    enum status status;
+    struct err why;
+};
+
 /* A JSON value to be kept in the set's metadata under a file's name. */
 struct set_remark {
     struct slice name;
@@ -23,8 +30,11 @@ struct set {
     const struct limits *limits;
     struct inspection *in;
     bool *is_taken;     /* of each file: it is dealt with */
+    bool *is_used;      /* of each file: a reader of another one opened it */
+    bool is_joining;    /* shards are read, of which it need not be told that they are some */
     struct map paths;   /* of the files, to their numbers */
     struct vec units;   /* struct set_unit */
+    struct vec others;  /* struct set_other */
     struct vec remarks; /* struct set_remark */
     struct vec needs;   /* struct slice: of weights_only */
     bool has_pickle, is_refused;
