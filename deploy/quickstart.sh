@@ -10,7 +10,7 @@
 set -eu
 
 packages='build-essential cmake ninja-build pkg-config curl ca-certificates
-          libmicrohttpd-dev libsqlite3-dev libjansson-dev libzip-dev libssl-dev libyaml-dev
+          libmicrohttpd-dev libsqlite3-dev libjansson-dev libzip-dev zlib1g-dev libssl-dev libyaml-dev
           libinih-dev libseccomp-dev'
 needed_mib=400
 listen=${CKPTD_LISTEN:-127.0.0.1:8420}

@@ -229,7 +229,7 @@ generated_requests() {
 
 packages() {
     echo build-essential cmake ninja-build pkg-config git curl python3 python3-yaml python3-jsonschema check libmicrohttpd-dev \
-        libsqlite3-dev libjansson-dev libssl-dev libzip-dev libyaml-dev libinih-dev libseccomp-dev
+        libsqlite3-dev libjansson-dev libssl-dev libzip-dev zlib1g-dev libyaml-dev libinih-dev libseccomp-dev
     [ "$CKPTD_LEVEL" = core ] ||
         echo clang-14 libclang-rt-14-dev llvm-14 clang-tidy-14 clang-format-14 cppcheck valgrind \
             shellcheck python3-venv "$(command -v npm >/dev/null || echo nodejs npm)"

@@ -30,6 +30,9 @@ struct limits {
     size_t zip_entries;     /* in one archive */
     size_t zip_ratio;       /* inflated : deflated, of what we inflate */
     size_t hdf5_bytes;      /* read of an HDF5 file's own structures, in all */
+    uint64_t gzip_bytes;    /* inflated of one gzip stream; and again, by jumping about in it */
+    size_t dcp_chunks;      /* of one distributed checkpoint, that are opened */
+    size_t tile_steps;      /* comparisons of the chunks of one file set's tensors */
     size_t findings;        /* kept; more are counted */
     size_t containers;      /* state dicts of one file set */
     size_t remap_rules;     /* in one remap */

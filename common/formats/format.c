@@ -1,6 +1,8 @@
 #include "common/formats/format.h"
 
 #include "common/base/attr.h"
+#include "common/formats/gzip.h"
+#include "common/formats/set.h"
 #include "common/formats/zip_directory.h"
 
 /* ggml, ggmf, ggjt and ggla: the number is little-endian, so its letters stand in reverse. */
@@ -39,7 +41,8 @@ static const struct {
     {AT(0, "7z\xbc\xaf\x27\x1c"), ERR_UNRECOGNIZED,
      "a 7z archive: unpack it and upload what is in it"},
     {AT(0, "Rar!\x1a\x07"), ERR_UNRECOGNIZED, "a RAR archive: unpack it and upload what is in it"},
-    {AT(0, "\x1f\x8b"), ERR_UNSUPPORTED, "a gzip stream: unpack it and upload what is in it"},
+    {AT(0, "\x1f\x8b"), ERR_UNSUPPORTED,
+     "a gzip stream within a gzip stream: unpack it and upload what is in it"},
     {AT(0, "(\xb5/\xfd"), ERR_UNSUPPORTED, "a zstd stream: unpack it and upload what is in it"},
     {AT(0, "lmgg"), ERR_UNSUPPORTED, OLD_GGML},
     {AT(0, "fmgg"), ERR_UNSUPPORTED, OLD_GGML},
@@ -99,9 +102,10 @@ read_zip(const struct source *source, const struct fileset *files, const struct 
     return best->read_zip(&directory, files, limits, in, err);
 }
 
-enum status
-format_read_file(const struct fileset *files, const struct limits *limits, struct inspection *in,
-                 struct err *err)
+/* A file as it lies there. */
+static enum status
+read_plain(const struct fileset *files, const struct limits *limits, struct inspection *in,
+           struct err *err)
 {
     uint8_t head[FORMAT_HEAD_BYTES];
     const struct format *best = NULL;
@@ -128,6 +132,96 @@ format_read_file(const struct fileset *files, const struct limits *limits, struc
     return best->read(files, limits, in, err);
 }
 
+/* ---- gzip around it ---- */
+
+/* Nobody can read the tensors' bytes where they lie. */
+static enum status
+forget_places(struct inspection *in, struct err *err)
+{
+    for (size_t i = 0; i < in->container_count; i++) {
+        struct container *c = &in->containers[i];
+        const struct place *old = c->placement.places;
+        struct place *places;
+
+        if (old == NULL)
+            continue;
+        places = arena_alloc(&in->arena, c->structure.count, sizeof *places);
+        if (places == NULL)
+            return arena_fail(&in->arena, err);
+        for (size_t k = 0; k < c->structure.count; k++)
+            if (old[k].file != 0)
+                places[k] = old[k];
+        c->placement.places = places;
+    }
+    return OK;
+}
+
+static enum status
+note_gzip(const struct gzip *gzip, const struct limits *limits, struct inspection *in,
+          struct err *err)
+{
+    const struct slice none = {0};
+    struct gzip_state state = gzip_state_of(gzip);
+
+    TRY(inspection_note(in, limits, FINDING_FILE_COMPRESSED, none, err,
+                        "the whole file is compressed with gzip: no loader opens it before it is "
+                        "unpacked, and its tensors have no byte range"));
+    if (state.tail_bytes > 0)
+        TRY(inspection_note(in, limits, FINDING_FILE_TRAILING, none, err,
+                            "%llu bytes follow the gzip stream; gzip leaves them out",
+                            (unsigned long long)state.tail_bytes));
+    if (!state.is_cut && !state.is_check_wrong)
+        return OK;
+    if (in->safety < SAFETY_MALFORMED)
+        in->safety = SAFETY_MALFORMED;
+    return inspection_note(in, limits, FINDING_FILE_CHECKSUM, none, err,
+                           state.is_cut
+                               ? "the gzip stream is damaged or cut off; what came before was read"
+                               : "the gzip stream's checksum is wrong: its bytes are damaged");
+}
+
+static enum status
+read_gzip(const struct source *packed, const struct fileset *files, const struct limits *limits,
+          struct inspection *in, struct err *err)
+{
+    CLEANUP(gzip_close_at) struct gzip *gzip = NULL;
+    struct fileset_view view = {.whole = files};
+    struct fileset unpacked;
+    struct source source;
+    struct err problem = {0};
+    enum status status;
+
+    TRY(gzip_open(packed, limits, &gzip, err));
+    source = gzip_source(gzip);
+    view.instead = &source;
+    unpacked = fileset_of_view(&view);
+    status = read_plain(&unpacked, limits, in, &problem);
+    if (status != OK) {
+        err_set(err, status, problem.offset, "%s gzip stream: %s",
+                gzip_state_of(gzip).is_cut ? "in a damaged" : "in a", problem.text);
+        return status;
+    }
+    TRY(forget_places(in, err));
+    return note_gzip(gzip, limits, in, err);
+}
+
+enum status
+format_read_file(const struct fileset *files, const struct limits *limits, struct inspection *in,
+                 struct err *err)
+{
+    struct source source;
+    uint8_t head[2];
+
+    in->path = files->path(files->context, 0);
+    TRY(files->open(files->context, 0, &source, err));
+    if (source.size_bytes >= sizeof head) {
+        TRY(source_read(&source, 0, head, sizeof head, err));
+        if (gzip_is(head, sizeof head))
+            return read_gzip(&source, files, limits, in, err);
+    }
+    return read_plain(files, limits, in, err);
+}
+
 enum status
 format_read(const struct fileset *files, const struct limits *limits, struct inspection *ret,
             struct err *err)
@@ -135,5 +229,5 @@ format_read(const struct fileset *files, const struct limits *limits, struct ins
     *ret = (struct inspection){.arena = arena_with_cap(limits->arena_bytes),
                                .default_container = SIZE_MAX};
     FAIL_IF(files->count == 0, err, UNRECOGNIZED, 0, "there is no file");
-    return format_read_file(files, limits, ret, err);
+    return set_read(files, limits, ret, err);
 }

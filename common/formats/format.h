@@ -45,8 +45,9 @@ extern const struct format *const format_table[];
 enum status format_read(const struct fileset *files, const struct limits *limits,
                         struct inspection *ret, struct err *err) MUST_CHECK;
 
-/* As format_read for file 0 alone, whatever the others are. *in must be empty but for its arena and
- * default_container, as format_read prepares them. */
+/* As format_read for file 0 alone, whatever the others are, and without a look at what its containers
+ * are for (kind.h). *in must be empty but for its arena and default_container, as format_read prepares
+ * them. */
 enum status format_read_file(const struct fileset *files, const struct limits *limits,
                              struct inspection *in, struct err *err) MUST_CHECK;
 
@@ -59,5 +60,6 @@ extern const struct format format_torch_export;
 extern const struct format format_torch_legacy;
 extern const struct format format_torch_tar;
 extern const struct format format_pickle;
+extern const struct format format_torch_dcp;
 extern const struct format format_torch_zip;
 extern const struct format format_torchscript;

@@ -3,6 +3,7 @@
 
 const struct format *const format_table[] = {
     &format_safetensors, /* JSON header, then bytes */
+    &format_torch_dcp,   /* .metadata and .distcp files */
     &format_torch_zip,   /* torch.save since 1.6, and any zip that no other format claims */
     &format_torchscript,
     &format_torch_export,

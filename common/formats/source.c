@@ -129,3 +129,43 @@ fileset_of_source(const struct source *source)
 
     return (struct fileset){.count = 1, .path = no_path, .open = open_only, .context = context.out};
 }
+
+size_t
+fileset_view_index(const struct fileset_view *view, size_t i)
+{
+    if (i == 0)
+        return view->first;
+    return i == view->first ? 0 : i;
+}
+
+static struct slice
+view_path(void *context, size_t i)
+{
+    const struct fileset_view *view = context;
+
+    return view->whole->path(view->whole->context, fileset_view_index(view, i));
+}
+
+static enum status
+view_open(void *context, size_t i, struct source *ret_source, struct err *err)
+{
+    const struct fileset_view *view = context;
+
+    if (i == 0 && view->instead != NULL) {
+        *ret_source = *view->instead;
+        return OK;
+    }
+    return view->whole->open(view->whole->context, fileset_view_index(view, i), ret_source, err);
+}
+
+struct fileset
+fileset_of_view(const struct fileset_view *view)
+{
+    union {
+        const struct fileset_view *in;
+        void *out;
+    } context = {.in = view};
+
+    return (struct fileset){
+        .count = view->whole->count, .path = view_path, .open = view_open, .context = context.out};
+}

@@ -49,3 +49,16 @@ struct fileset {
 
 /* A set of one file. The source must outlive it. */
 struct fileset fileset_of_source(const struct source *source);
+
+/* A set seen from another of its files: that one and file 0 change places, so that a reader of one
+ * file, which is file 0 to it, finds it there and its siblings beside it. instead, if it is not NULL,
+ * stands for the file's bytes. The view and what it refers to must outlive the set it gives. */
+struct fileset_view {
+    const struct fileset *whole;
+    size_t first;
+    const struct source *instead;
+};
+struct fileset fileset_of_view(const struct fileset_view *view);
+
+/* What the view's file i is in the whole, and the whole's in the view. */
+size_t fileset_view_index(const struct fileset_view *view, size_t i);

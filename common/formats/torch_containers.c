@@ -12,6 +12,7 @@
 
 #include "common/base/attr.h"
 #include "common/formats/torch_kind.h"
+#include "common/formats/torch_part.h"
 #include "common/formats/torch_tensor.h"
 #include "common/formats/torch_value.h"
 
@@ -560,6 +561,7 @@ torch_containers_read(struct torch_reader *r, struct pickle_value root, struct e
 
         TRY(read_place(&w, &place, err));
     }
+    TRY(torch_part_read(r, root, err));
     r->in->default_container = torch_kind_default(r->in);
     return OK;
 }

@@ -8,10 +8,10 @@
  * come after every plain one.
  */
 static const char *const wrappers[] = {
-    "state_dict", "model",     "model_state_dict", "model_state", "net",     "network",
-    "module",     "weights",   "params",           "params_g",    "student", "generator",
-    "netG",       "encoder",   "backbone",         "checkpoint",  "model0",  "teacher",
-    "params_ema", "model_ema",
+    "state_dict",   "model",      "model_state_dict", "model_state", "net",        "network",
+    "param_shapes", "module",     "weights",          "params",      "params_g",   "student",
+    "generator",    "netG",       "encoder",          "backbone",    "checkpoint", "model0",
+    "teacher",      "params_ema", "model_ema",
 };
 
 static const char *const optimizers[] = {

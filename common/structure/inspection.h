@@ -73,6 +73,10 @@ struct inspection {
     size_t findings_dropped; /* beyond the limit */
     enum safety safety;
     struct weights_only weights_only;
+
+    /* Between the readers of one set; not part of the record. */
+    struct slice path; /* of the file that is read, in its set; borrowed; may be empty */
+    struct slice part; /* a JSON object: which part of a larger save it is; or empty */
 };
 
 void inspection_done(struct inspection *in);

@@ -200,7 +200,8 @@ def quantized():
     torch.ao.quantization.prepare(module, inplace=True)
     module(torch.randn(1, 1, 6, 6))
     torch.ao.quantization.convert(module, inplace=True)
-    loaded("packed-parameters", saved(torch.jit.script(module)), containers=[
+    loaded("packed-parameters", saved(torch.jit.script(module)),
+           findings=[CODE, finding("weights.quantized", "attributes")], containers=[
         {"path": "", "kind": "weights", "tensors": 2},
         {"path": "attributes", "kind": "quantized", "tensors": 4}],
         state_dicts={"attributes": {"kind": "quantized", "tensors": [

@@ -33,6 +33,7 @@ sqlite3.h:      server/store/
 libpq-fe.h:     server/store/
 jansson.h:      server/http/ server/api/
 zip.h:          common/formats/zip.c
+zlib.h:         common/formats/gzip.c
 yaml.h:         common/compat/
 seccomp.h:      server/inspector/
 openssl/:       common/base/hash.c server/store/ server/blobs/

@@ -31,7 +31,7 @@ static const struct {
     {BYTES("<?xml version=\"1.0\"?><Error>"), ERR_UNRECOGNIZED, "XML"},
     {BYTES("version https://git-lfs.github.com/spec/v1\n"), ERR_UNRECOGNIZED, "git lfs pull"},
     {BYTES("7z\xbc\xaf\x27\x1c\0\0"), ERR_UNRECOGNIZED, "7z archive"},
-    {BYTES("\x1f\x8b\x08\0"), ERR_UNSUPPORTED, "gzip"},
+    {BYTES("\x1f\x8b\x08\0"), ERR_MALFORMED, "gzip"},
     {BYTES("lmgg\0\x7d\0\0"), ERR_UNSUPPORTED, "before GGUF"},
     {BYTES("fmgg\1\0\0\0"), ERR_UNSUPPORTED, "before GGUF"},
     {BYTES("tjgg\3\0\0\0"), ERR_UNSUPPORTED, "before GGUF"},
