@@ -229,5 +229,7 @@ format_read(const struct fileset *files, const struct limits *limits, struct ins
     *ret = (struct inspection){.arena = arena_with_cap(limits->arena_bytes),
                                .default_container = SIZE_MAX};
     FAIL_IF(files->count == 0, err, UNRECOGNIZED, 0, "there is no file");
+    if (files->is_one && files->count > 1)
+        return format_read_file(files, limits, ret, err);
     return set_read(files, limits, ret, err);
 }

@@ -3,6 +3,7 @@
  * Where a reader's bytes come from: a descriptor today, a request to the daemon tomorrow. A reader
  * sees only this, never a path, and never maps a file.
  */
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -45,6 +46,7 @@ struct fileset {
     struct slice (*path)(void *context, size_t i); /* borrowed */
     enum status (*open)(void *context, size_t i, struct source *ret_source, struct err *err);
     void *context;
+    bool is_one; /* file 0 is what is read; the others stand by, for what it refers to */
 };
 
 /* A set of one file. The source must outlive it. */

@@ -150,6 +150,7 @@ inspect_folder(const char *path, const struct folder_wish *wish, const struct li
     files = folder_files(folder);
     FAIL_IF(files.count == 0, err, UNRECOGNIZED, 0, "there is no file");
     all.count = files.count;
+    all.is_one = wish->is_first_alone;
     all.context = &files;
     TRY(confined_start(limits, &inspector, err));
     return inspector_run_set(inspector, &all, ret, err);
@@ -238,7 +239,11 @@ files_inspect(const char *path, const struct limits *limits, struct inspection *
     if (access(path, F_OK) != 0 || is_index)
         return is_index ? inspect_index(path, folder.bytes, name, limits, ret, err)
                         : inspect_file(path, limits, ret, err);
-    return inspect_folder(folder.bytes, &(struct folder_wish){.first = name}, limits, ret, err);
+    return inspect_folder(
+        folder.bytes,
+        &(struct folder_wish){.first = name,
+                              .is_first_alone = !slice_is(slice_of(name), ".metadata")},
+        limits, ret, err);
 }
 
 enum status

@@ -17,6 +17,7 @@ struct folder_wish {
     const char *first;         /* stands before all others, which ascend; NULL: nothing does */
     const struct slice *names; /* only these, ascending, and first; NULL: all */
     size_t name_count;
+    bool is_first_alone; /* first is what is read; the others are there for what it refers to */
 };
 
 /* ERR_NOT_FOUND and ERR_IO speak of the path. ERR_LIMIT: it has more files, or is deeper, than is read. */

@@ -168,6 +168,7 @@ inspect(int socket, const struct sandbox *sandbox, struct job *job, struct err *
         return probe(socket, sandbox, &job->request, err);
     TRY(enter(sandbox, &job->request, err));
     files.count = job->request.file_count;
+    files.is_one = job->request.is_one != 0;
     if (format_read(&files, limits, &in, err) != OK)
         return send_remainder(socket, &in, limits->arena_bytes, err);
     TRY(send_pieces(socket, &in, limits->arena_bytes, err));

@@ -325,6 +325,7 @@ send_job(const struct inspector *inspector, int socket, const struct inspector_s
     struct job_request request = request_of(inspector);
 
     request.file_count = (uint32_t)set->count;
+    request.is_one = set->is_one;
 
     TRY(protocol_send(socket, &request, sizeof request, -1, err));
     for (size_t i = 0; i < set->count; i++)

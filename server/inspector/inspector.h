@@ -50,6 +50,7 @@ struct inspector_set {
     /* A descriptor, which is closed once it was handed over. An error ends the inspection with it. */
     enum status (*open)(void *context, size_t i, int *ret_fd, struct err *err);
     void *context;
+    bool is_one; /* struct fileset's */
 };
 
 /* Start the zygote; before threads and secrets, so that it inherits neither. */

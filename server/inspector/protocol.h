@@ -47,6 +47,8 @@ struct job_request {
     uint32_t layers;   /* of the sandbox, that are wanted … */
     uint32_t needed;   /* … and without which nothing is read */
     uint32_t is_probe; /* no files: it tells its level */
+    uint32_t is_one;   /* struct fileset's */
+    uint32_t unused;   /* in place of padding, which would be sent unset */
     uint64_t memory_bytes;
     struct limits limits;
 };

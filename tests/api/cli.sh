@@ -82,11 +82,12 @@ cp $demo/checkpoint.pth "$work/plain/x.onnx"
 check 'a model is read before its neighbours' 0 'state_dict' "$ckptd" inspect "$work/plain/x.onnx"
 echo '{"weight_map": {"a": "model.pth", "b": "../set/model.pth", "c": "absent"}}' \
     >"$work/plain/m.index.json"
-check 'inspect of an index' 1 'JSON' "$ckptd" inspect "$work/plain/m.index.json"
+check 'inspect of an index' 0 'shard 3 of 3 is missing: absent' "$ckptd" inspect "$work/plain/m.index.json"
+check 'an index leads nowhere else' 0 'outside its own folder' "$ckptd" inspect "$work/plain/m.index.json"
 echo '{"b": 1}' >"$work/plain/n.index.json"
 check 'inspect of an index that is none' 1 'JSON' "$ckptd" inspect "$work/plain/n.index.json"
 check 'inspect of no index' 3 'no such file' "$ckptd" inspect "$work/plain/absent.index.json"
-check 'compat of a directory' 0 'strict_after_remap' \
+check 'compat of a model beside others' 0 'strict_after_remap' \
     "$ckptd" compat "$work/plain/x.onnx" $demo/manifest.json
 i=0
 mkdir "$work/deep"
