@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { LARGE_BYTES = 128 << 10 }; /* glibc's own first guess */
+
 void *
 mem_new(size_t count, size_t size)
 {
@@ -43,6 +45,12 @@ mem_free_at(void *pointer_address)
 
     memcpy(&block, pointer_address, sizeof block);
     free(block);
+}
+
+void
+mem_keep_little(void)
+{
+    (void)mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);
 }
 
 void

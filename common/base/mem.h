@@ -22,5 +22,9 @@ void mem_free(void *block);
 /* For CLEANUP on any pointer variable: pass the variable's address. */
 void mem_free_at(void *pointer_address);
 
+/* For a process that reads one file: what is freed goes back to the system at once, where the heap would
+ * keep it as soon as it has seen a few large blocks come and go. */
+void mem_keep_little(void);
+
 /* Return what was freed to the system; called after large jobs. */
 void mem_trim(void);

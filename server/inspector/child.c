@@ -182,6 +182,7 @@ child_main(int socket, const struct sandbox *sandbox)
     struct err err = {0};
     struct job_failure failure = {0};
 
+    mem_keep_little();
     if (inspect(socket, sandbox, &job, &err) != OK) {
         failure.code = (uint32_t)err.code;
         failure.offset = err.offset;

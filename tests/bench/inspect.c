@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "common/base/attr.h"
+#include "common/base/mem.h"
 #include "common/formats/format.h"
 
 enum { ROUNDS_DEFAULT = 200, ROUNDS_MAX = 100000 };
@@ -63,6 +64,7 @@ main(int argc, char **argv)
     struct rusage usage = {0};
     struct err err = {0};
 
+    mem_keep_little(); /* as an inspector's child does */
     if (argc < 2 || rounds < 1 || rounds > ROUNDS_MAX)
         return EXIT_FAILURE;
     times = calloc((size_t)rounds, sizeof *times);

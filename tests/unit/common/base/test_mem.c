@@ -83,11 +83,22 @@ START_TEST(mem__take_leaves_nothing_to_clean_up)
 }
 END_TEST
 
+START_TEST(mem__works_when_it_keeps_little)
+{
+    char *large;
+
+    mem_keep_little();
+    large = mem_new(1 << 20, 1);
+    ck_assert_ptr_nonnull(large);
+    mem_free(large);
+}
+END_TEST
+
 SUITE(mem)
 {
     return suite_with(
         "mem", TEST(mem__gives_zeroed_objects), TEST(mem__gives_something_even_for_nothing),
         TEST(mem__copies_and_terminates), TEST(mem__resizes_and_keeps_the_content),
         TEST(mem__refuses_products_that_overflow), TEST(mem__says_null_when_the_heap_fails),
-        TEST(mem__take_leaves_nothing_to_clean_up));
+        TEST(mem__take_leaves_nothing_to_clean_up), TEST(mem__works_when_it_keeps_little));
 }
