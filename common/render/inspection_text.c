@@ -124,9 +124,10 @@ inspection_text_safety(struct buf *out, const struct inspection *in)
 {
     static const char *const meanings[SAFETY_COUNT] = {
         [SAFETY_CLEAN] = "clean: nothing in it runs code",
-        [SAFETY_UNLISTED] = "unlisted: it names globals that nobody vouches for",
-        [SAFETY_MALFORMED] = "malformed: it cannot be read to its end",
-        [SAFETY_DANGEROUS] = "dangerous: loading it without weights_only runs code. Do not.",
+        [SAFETY_UNLISTED] = "unlisted: it names code that nobody vouches for",
+        [SAFETY_MALFORMED] =
+            "malformed: parts of it cannot be read, or readers would disagree about them",
+        [SAFETY_DANGEROUS] = "dangerous: loading it may run whatever its author wished. Do not.",
     };
 
     add_label(out, "safety");
