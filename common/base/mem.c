@@ -50,7 +50,7 @@ mem_free_at(void *pointer_address)
 void
 mem_keep_little(void)
 {
-    (void)mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);
+    (void)mallopt(M_MMAP_THRESHOLD, LARGE_BYTES); /* NOLINT(concurrency-mt-unsafe): one thread */
 }
 
 void

@@ -30,7 +30,8 @@ struct round {
     size_t next;
     size_t depth; /* of the pickle that is judged */
     const struct pickle *pickle;
-    uint64_t base; /* offsets in findings count from here */
+    struct pickle inner; /* that one, where it is a nested one */
+    uint64_t base;       /* offsets in findings count from here */
 };
 
 void
@@ -324,18 +325,17 @@ judge_nested_pickle(struct round *r, const struct nested *n, size_t i, uint64_t 
                     bool *ret_goes_on, struct err *err)
 {
     CLEANUP(pickle_stream_done) struct pickle_stream stream = {0};
-    struct pickle p;
 
     TRY(pickle_stream_read(&stream, n->at.source, *offset, n->at.range.offset + n->at.range.length,
                            r->s->nested_bytes_left, r->s->limits, err));
     r->s->nested_bytes_left -= stream.length;
     if (stream.is_over_limit)
         TRY(note_unseen(r, n, FINDING_PICKLE_LIMIT, "they are too large", err));
-    TRY(pickle_stream_run(&stream, r->s->budget, &r->s->in->arena, &p, err));
-    r->pickle = &p;
-    TRY(judge_pickle(r, &p, err));
+    TRY(pickle_stream_run(&stream, r->s->budget, &r->s->in->arena, &r->inner, err));
+    r->pickle = &r->inner;
+    TRY(judge_pickle(r, &r->inner, err));
     *offset = stream.end;
-    *ret_goes_on = p.has_stop && (i > 0 || torch_bytes_is_magic(p.root));
+    *ret_goes_on = r->inner.has_stop && (i > 0 || torch_bytes_is_magic(r->inner.root));
     return OK;
 }
 

@@ -80,8 +80,8 @@ look(size_t *steps_left, struct pickle_value v, struct slice key)
 static const struct pickle_value *
 look_deep(size_t *steps_left, struct pickle_value v, const char *path)
 {
-    const struct pickle_value *found = &v;
     struct slice rest = slice_of(path);
+    const struct pickle_value *found = look(steps_left, v, slice_cut(&rest, '.'));
 
     while (rest.at != NULL && found != NULL)
         found = look(steps_left, *found, slice_cut(&rest, '.'));

@@ -84,9 +84,11 @@ torch_keys_place(struct torch_keys *k, struct torch_key *row, uint64_t offset, u
                             "the storage is in the file twice; the later one counts"));
     row->is_listed = true;
     row->offset = offset;
-    row->held = row->bytes < left ? row->bytes : left;
-    if (row->held == row->bytes)
+    if (row->bytes <= left) {
+        row->held = row->bytes;
         return OK;
+    }
+    row->held = left;
     return inspection_note(k->in, k->limits, FINDING_STORAGE_SHORT, row->key, err,
                            "%llu of its %llu bytes are there: the file is cut off",
                            (unsigned long long)row->held, (unsigned long long)row->bytes);
