@@ -281,9 +281,13 @@ struct quantized {
 static unsigned
 packed_bits(const struct tensor *const beside[3])
 {
-    const struct shape zeros = beside[0]->shape, scales = beside[1]->shape;
+    struct shape zeros, scales;
     uint64_t bits;
 
+    if (beside[0] == NULL || beside[1] == NULL)
+        return 0;
+    zeros = beside[0]->shape;
+    scales = beside[1]->shape;
     if (zeros.rank != 2 || scales.rank != 2 || scales.dims[1] == 0 ||
         zeros.dims[1] > UINT64_MAX / 32)
         return 0;
