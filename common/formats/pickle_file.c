@@ -49,13 +49,14 @@ runs(const struct source *source)
 static unsigned
 probe(const uint8_t *head, size_t length, const struct source *source)
 {
+    static const uint8_t openings[] = {0x80, '(', 'c', '}', ']'};
     char last;
 
     if (length < 3)
         return 0;
     if (head[0] == 0x80 && head[1] >= 2 && head[1] <= 5)
         return PROBE_BITS;
-    if (memchr("\x80(c}]", head[0], 5) == NULL || source->size_bytes > TEXT_BYTES_MAX ||
+    if (memchr(openings, head[0], sizeof openings) == NULL || source->size_bytes > TEXT_BYTES_MAX ||
         source_read(source, source->size_bytes - 1, &last, 1, NULL) != OK || last != '.')
         return 0;
     return runs(source) ? PROBE_BITS_TEXT : 0;

@@ -157,7 +157,7 @@ torch_bytes_storage(struct torch_reader *r, struct pickle_value v, struct slice 
                     struct torch_storage *ret_storage, bool *ret_is_storage, struct err *err)
 {
     struct torch_storage s = {0};
-    struct torch_bytes n;
+    struct torch_bytes n = {0};
     bool goes_on = false;
     uint64_t offset;
 

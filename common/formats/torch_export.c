@@ -122,13 +122,34 @@ add_value(struct export *e, struct slice key, struct pickle_value v, struct err 
     return builder_tensor(&e->builder, &t, err);
 }
 
+static enum status
+read_pairs(struct export *e, struct pickle_value root, struct slice subject, struct err *err)
+{
+    struct pickle_pairs pairs = {0};
+    bool is_mapping = false;
+
+    e->r.devices.count = 0; /* their names end with the pickle */
+    TRY(torch_value_pairs(root, e->r.scratch, &is_mapping, &pairs, err));
+    for (size_t i = 0; is_mapping && i < pairs.count; i++) {
+        struct slice key;
+
+        if (pickle_text(pairs.at[i].key, &key))
+            TRY(add_value(e, key, pairs.at[i].value, err));
+        else
+            TRY(inspection_note(e->r.in, e->r.limits, FINDING_KEY_ODD, subject, err,
+                                "a key that is no text; its value is left out"));
+    }
+    return OK;
+}
+
 /* An archive of torch.save with a dict of tensors. An empty member stands for an empty dict. */
 static enum status
 read_dict(struct export *e, const struct zip_member *m, struct err *err)
 {
     CLEANUP(torch_nested_done) struct torch_nested n = {0};
-    struct pickle_pairs pairs = {0};
-    bool is_open, is_mapping = false;
+    void *outer = e->r.context;
+    enum status status;
+    bool is_open;
 
     if (m->size_bytes == 0)
         return OK;
@@ -137,18 +158,9 @@ read_dict(struct export *e, const struct zip_member *m, struct err *err)
     if (!is_open)
         return OK;
     e->r.context = &n.archive;
-    e->r.devices.count = 0; /* their names end with the pickle */
-    TRY(torch_value_pairs(n.pickle.root, e->r.scratch, &is_mapping, &pairs, err));
-    for (size_t i = 0; is_mapping && i < pairs.count; i++) {
-        struct slice key;
-
-        if (pickle_text(pairs.at[i].key, &key))
-            TRY(add_value(e, key, pairs.at[i].value, err));
-        else
-            TRY(inspection_note(e->r.in, e->r.limits, FINDING_KEY_ODD, m->name, err,
-                                "a key that is no text; its value is left out"));
-    }
-    return OK;
+    status = read_pairs(e, n.pickle.root, m->name, err);
+    e->r.context = outer;
+    return status;
 }
 
 static enum status

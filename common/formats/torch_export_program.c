@@ -195,43 +195,64 @@ skip_text(struct slice text, size_t *at)
     return false;
 }
 
+static bool
+is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+/* An operator, or the point within a number. */
+static bool
+skip_operator(struct slice text, size_t *at)
+{
+    static const char operators[] = {' ', '+', '-', '*', '/', '%', '(', ')', ',',
+                                     '<', '>', '=', '!', '&', '|', '~', '.'};
+    char c = text.at[*at];
+
+    if (memchr(operators, c, sizeof operators) == NULL)
+        return false;
+    if (c == '.' && (*at == 0 || !is_digit(text.at[*at - 1])))
+        return false;
+    (*at)++;
+    return true;
+}
+
+/* A number, a symbol, or the name of a known function that is called. */
+static bool
+skip_name(struct slice text, size_t *at)
+{
+    size_t start = *at;
+    struct slice name;
+    char next;
+
+    while (*at < text.length && is_name_char(text.at[*at]))
+        (*at)++;
+    name = slice_part(text, start, *at - start);
+    while (*at < text.length && text.at[*at] == ' ')
+        (*at)++;
+    next = *at < text.length ? text.at[*at] : ' ';
+    if (next == '(')
+        return is_among(name, expression_functions, ARRAY_LENGTH(expression_functions));
+    return next != '.' || is_digit(name.at[0]);
+}
+
 /* Numbers, symbols, arithmetic, comparisons, and calls of known functions: nothing that reaches an
  * attribute, an index or a function of Python's. */
 static bool
 is_known_expression(struct slice text)
 {
+    bool is_known = true;
     size_t at = 0;
 
-    while (at < text.length) {
-        size_t start = at;
-        struct slice name;
-
-        if (text.at[at] == '\'' || text.at[at] == '"') {
-            if (!skip_text(text, &at))
-                return false;
-            continue;
-        }
-        while (at < text.length && is_name_char(text.at[at]))
-            at++;
-        name = slice_part(text, start, at - start);
-        if (at == start) {
-            if (memchr(" +-*/%(),<>=!&|~.", text.at[at], 17) == NULL)
-                return false;
-            /* A point stands in a number. */
-            if (text.at[at] == '.' && (at == 0 || text.at[at - 1] < '0' || text.at[at - 1] > '9'))
-                return false;
-            at++;
-            continue;
-        }
-        while (at < text.length && text.at[at] == ' ')
-            at++;
-        if (at < text.length && text.at[at] == '(' &&
-            !is_among(name, expression_functions, ARRAY_LENGTH(expression_functions)))
-            return false;
-        if (at < text.length && text.at[at] == '.' && (name.at[0] < '0' || name.at[0] > '9'))
-            return false;
+    while (is_known && at < text.length) {
+        if (text.at[at] == '\'' || text.at[at] == '"')
+            is_known = skip_text(text, &at);
+        else if (is_name_char(text.at[at]))
+            is_known = skip_name(text, &at);
+        else
+            is_known = skip_operator(text, &at);
     }
-    return true;
+    return is_known;
 }
 
 static enum status
