@@ -26,31 +26,31 @@ cd "$(dirname "$0")/.."
 suites() {
     cat <<'END'
 build        0  core   600  build dev
-unit         1  core   180  tests dev unit
+unit         1  core   300  tests dev unit
 corpus       1  core   120  tests dev fuzz
 http         1  core   240  tests dev api
 asan-build   1  all    600  build asan
-asan         1  all    400  tests asan 'unit|fuzz|api'
+asan         1  all    600  tests asan 'unit|fuzz|api'
 asan-cli     1  all    120  sh tests/api/cli.sh build/asan/ckptd
-asan-api     1  all    600  system_python tests/api/run.py --daemon build/asan/ckptd
+asan-api     1  all    900  system_python tests/api/run.py --daemon build/asan/ckptd
 tsan-build   1  all    600  build tsan
-tsan         1  all    400  tests tsan 'unit|api' common
-tsan-api     1  all    600  system_python tests/api/run.py --daemon build/tsan/ckptd
-tidy         1  all    900  tidy_sources
+tsan         1  all    600  tests tsan 'unit|api' common
+tsan-api     1  all    900  system_python tests/api/run.py --daemon build/tsan/ckptd
+tidy         1  all   1800  tidy_sources
 fuzz-build   1  all    600  build fuzz
 fuzz         1  all    900  search_inputs
 quickstart   1  all    300  quickstart_demo
-lint         2  core   180  tests dev lint
+lint         2  core   240  tests dev lint
 cli          2  core   120  sh tests/api/cli.sh build/dev/ckptd
-api          2  core   300  system_python tests/api/run.py --daemon build/dev/ckptd
+api          2  core   400  system_python tests/api/run.py --daemon build/dev/ckptd
 kill         2  all    300  sh tests/fault/kill.sh build/dev/tests/fault/kill_driver 50
 sync         2  all    300  sh tests/fault/sync.sh build/dev/tests/fault/kill_driver "$PWD/build/dev/tests/fault/libsync_fails.so" 40
-valgrind     2  all    900  valgrind_units
+valgrind     2  all   1500  valgrind_units
 cppcheck     2  all    300  cppcheck_sources
 venv         2  all    900  python_venv
 weights-only 2  all    300  weights_only_answers
 tables       2  all     60  "$CKPTD_PYTHON" tests/interop/check_tables.py
-inspect      2  all    300  files_of_pytorch
+inspect      2  all    400  files_of_pytorch
 scripts      2  all    300  files_of script 60
 gguf         2  all    120  files_of gguf 60
 numpy        2  all    120  files_of numpy 60
