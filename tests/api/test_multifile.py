@@ -14,11 +14,15 @@ from test_restart import blob_files, staged_files
 from test_upload import in_threads
 
 
-def version_digest(files):
-    """design.md §1, of {path: bytes}."""
+def version_text(files):
+    """design.md §1, of {path: bytes}: what a version's digest is the digest of."""
     lines = ["%s %d %s\n" % (hashlib.sha256(files[path]).hexdigest(), len(files[path]), path)
              for path in sorted(files)]
-    return hex_digest("".join(lines).encode())
+    return "".join(lines).encode()
+
+
+def version_digest(files):
+    return hex_digest(version_text(files))
 
 
 def listed(files):
@@ -236,6 +240,21 @@ class Committing(MultiTest):
         self.assertEqual(told["state"], self.api.get(first).json()["state"])
         self.assertNotEqual(told["state"], "pending")
 
+    def test_a_file_of_the_text_behind_the_digest_is_another_thing(self):
+        """It has the version's digest: neither speaks for the other, whichever comes first."""
+        files = {"a.safetensors": small(501), "b.safetensors": small(502)}
+        text = self.api.put(self.at(self.fresh(), "text"), version_text(files), wait=20).json()
+        self.assertEqual(text["state"], "failed")
+        told = self.commit(self.open_with(files), {"files": 2}, wait=20).json()
+        self.assertEqual((told["state"], told["safety"]), ("ready", "clean"))
+        files = {"a.safetensors": small(503), "b.safetensors": small(504)}
+        version = self.committed(files)
+        text = self.api.put(self.at(self.fresh(), "text"), version_text(files), wait=20).json()
+        self.assertEqual(text["state"], "failed")
+        self.assert_problem(self.api.put(version, [version_text(files)]), 409, "label-taken")
+        early = self.api.early("PUT", version, None, digest=version_digest(files))
+        self.assert_problem(early, 409, "label-taken")
+
     def test_again_is_a_repeat(self):
         version = self.committed(FILES)
         for body in ({"files": 3}, {"files": listed(FILES)}):
@@ -412,6 +431,13 @@ class Expiry(MultiTest):
                 time.sleep(0.5)
 
         self.assertEqual(self.put(version, "b", slowly()).status, 201)
+        self.assertEqual(self.commit(version, {"files": 2}).status, 201)
+        version = self.at(self.fresh(), "two")  # the same where it began before there was a version
+        slow = threading.Thread(target=lambda: self.put(version, "b", slowly()))
+        slow.start()
+        time.sleep(0.5)
+        self.assertEqual(self.put(version, "a", b"1").status, 201)
+        slow.join()
         self.assertEqual(self.commit(version, {"files": 2}).status, 201)
 
     def test_what_is_committed_stays(self):
