@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import select
 import threading
 import time
 
@@ -329,6 +330,26 @@ class Committing(MultiTest):
         self.assert_problem(self.commit(version, {"files": 1, "alias": "x"}, alias="y"), 400,
                             "bad-request", "which")
         self.assertEqual(self.api.get(version).json()["state"], "open")
+
+    def test_bodies_that_wait_have_a_limit_together(self):
+        version, connections = self.open_with({"a": b"1"}), []
+        target, size = version + "/commit", 16 << 20
+        try:
+            for _ in range(18):  # 256 MiB are 16 of them
+                connections.append(self.api.connect(20))
+                connections[-1].head("POST", target, [("Content-Length", str(size))])
+                try:
+                    connections[-1].send(b" " * (size - 1))
+                except (BrokenPipeError, ConnectionResetError):
+                    pass
+            answered = select.select([c.socket for c in connections], [], [], 20)[0]
+            self.assertGreater(len(answered), 0)
+            refused = [c for c in connections if c.socket in answered][0].response("POST", target)
+            self.assert_problem(refused, 503, "busy", "long lists")
+        finally:
+            for connection in connections:
+                connection.close()
+        self.assertEqual(self.commit(version, {"files": 1}).status, 201)
 
     def test_two_that_race(self):
         for _ in range(10):
