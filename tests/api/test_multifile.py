@@ -234,6 +234,15 @@ class Committing(MultiTest):
         by_file = self.api.get(version.rsplit("/", 1)[0] + "/" + hex_digest(body)).json()
         self.assertEqual(by_file["version"], "one")
 
+    def test_one_file_reads_the_same_whatever_its_name(self):
+        body = small(900)
+        shard, plain = [
+            self.api.put(self.at(self.fresh(), "one"), body, filename=name, wait=20).json()
+            for name in ("model-00001-of-00002.safetensors", "model.safetensors")]
+        self.assertEqual(plain["inspection"], shard["inspection"])
+        self.assertEqual(plain["inspection"]["containers"][0]["kind"], "weights")
+        self.assertEqual(plain["inspection"]["findings"], [])
+
     def test_equal_sets_are_read_once(self):
         first = self.committed(FILES)
         version = self.open_with(FILES)
