@@ -1,8 +1,10 @@
 #pragma once
 /*
  * What the handlers work with: made by serve.c, lent to every request as request->app. Nothing in it
- * changes after the start but what it points to.
+ * changes after the start but what it points to, and commit_memory.
  */
+#include <stdatomic.h>
+
 #include "common/base/limits.h"
 #include "common/structure/vouched.h"
 #include "server/blobs/blobs.h"
@@ -19,10 +21,11 @@ struct app {
     struct httpd *httpd; /* to signal those who wait; NULL until it serves */
     struct log *log;
     struct limits limits;
-    struct vouched vouched; /* globals that this site vouches for */
-    uint64_t wait_max_s;    /* longest wait= that is granted */
-    uint64_t files_max;     /* in one version */
-    uint64_t open_us;       /* for which a version stays open after its last file */
+    struct vouched vouched;      /* globals that this site vouches for */
+    uint64_t wait_max_s;         /* longest wait= that is granted */
+    uint64_t files_max;          /* in one version */
+    uint64_t open_us;            /* for which a version stays open after its last file */
+    atomic_size_t commit_memory; /* bytes of the commits' bodies that are being read */
 
     struct cache *inspections; /* struct loaded, by version's inspection id */
     struct cache *manifests;   /* struct parsed, by digest of the text */

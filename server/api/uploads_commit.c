@@ -13,11 +13,17 @@
 #include "server/api/uploads.h"
 #include "server/api/version_json.h"
 
-enum { BODY_BYTES_MAX = 16 << 20, COMMIT_ARENA_BYTES = 128 << 20, LIST_BYTES_MAX = 1 << 20 };
+enum {
+    BODY_BYTES_MAX = 16 << 20,
+    BODIES_BYTES_MAX = 256 << 20, /* of all commits together */
+    COMMIT_ARENA_BYTES = 128 << 20,
+    LIST_BYTES_MAX = 1 << 20,
+};
 
 struct committing {
     struct uploading upload; /* app, names, metadata, wish, wait=, and what came of it */
     struct buf body;
+    size_t body_memory; /* of app->commit_memory */
     struct arena arena;
     struct vec wanted; /* struct version_wanted */
     bool has_files;
@@ -264,6 +270,17 @@ fail_differing(const struct committing *c, const struct version_misfits *m, stru
          (unsigned long long)m->kinds[MISFIT_DIFFERENT].count, advice);
 }
 
+/* What was asked for is not needed any more: it may be megabytes, and a request may wait for minutes. */
+static void
+forget_body(struct committing *c)
+{
+    (void)atomic_fetch_sub(&c->upload.app->commit_memory, c->body_memory);
+    c->body_memory = 0;
+    buf_done(&c->body);
+    arena_done(&c->arena);
+    vec_done(&c->wanted);
+}
+
 static enum status
 commit(struct committing *c, struct reply *ret_reply, struct err *err)
 {
@@ -281,6 +298,7 @@ commit(struct committing *c, struct reply *ret_reply, struct err *err)
     if (u->commit.has_job)
         u->app->wake_jobs(u->app->wake_context);
     u->is_committed = true;
+    forget_body(c);
     return OK;
 }
 
@@ -291,9 +309,7 @@ free_committing(void *state)
 {
     struct committing *c = state;
 
-    buf_done(&c->body);
-    arena_done(&c->arena);
-    vec_done(&c->wanted);
+    forget_body(c);
     mem_free(c);
 }
 
@@ -343,7 +359,11 @@ static enum status
 commit_write(void *state, const void *bytes, size_t length, struct err *err)
 {
     struct committing *c = state;
+    atomic_size_t *memory = &c->upload.app->commit_memory;
 
+    c->body_memory += length;
+    FAIL_IF(atomic_fetch_add(memory, length) > BODIES_BYTES_MAX - length, err, BUSY, 0,
+            "too many commits with long lists at once; try again");
     buf_add(&c->body, bytes, length);
     FAIL_IF(c->body.failed == ERR_LIMIT, err, BODY_TOO_LARGE, 0, "the body has more than %d bytes",
             BODY_BYTES_MAX);

@@ -38,12 +38,16 @@ enum status
 uploads_file_touch(struct uploading *u, struct err *err)
 {
     uint64_t now_ms = clock_ms();
+    struct version_place place = {0};
 
-    if (u->place.id == 0 || u->place.state != VERSION_OPEN ||
-        now_ms - u->touched_ms < u->part.open_us / 1000 / TOUCHES)
+    if (now_ms - u->touched_ms < u->part.open_us / 1000 / TOUCHES)
         return OK;
     u->touched_ms = now_ms;
-    return version_store_touch(u->app->store, u->place.id, u->part.open_us, err);
+    /* Another file may have made the version since the body began. What cannot be added the end tells. */
+    IGNORE(version_store_peek_file(u->app->store, &u->part, &place, NULL));
+    if (place.id == 0 || place.state != VERSION_OPEN)
+        return OK;
+    return version_store_touch(u->app->store, place.id, u->part.open_us, err);
 }
 
 /* As in uploads_file_touch, but what was before this upload is known from the row alone. */

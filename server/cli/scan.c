@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include "common/base/attr.h"
+#include "common/base/utf8.h"
 #include "common/render/inspection_json.h"
 #include "common/render/inspection_text.h"
 #include "server/cli/cli.h"
@@ -62,7 +63,9 @@ print(const struct inspection *in, const char *path, bool as_json, struct err *e
         write_json(&w, in, path);
         buf_char(&out, '\n');
     } else {
-        buf_printf(&out, "%-13s%s\n", "file", path);
+        buf_printf(&out, "%-13s", "file");
+        utf8_clean(&out, slice_of(path));
+        buf_char(&out, '\n');
         inspection_text_safety(&out, in);
     }
     TRY(buf_check(&out, err));
@@ -103,11 +106,22 @@ note_code(struct scanning *s, int code)
         s->worst = code;
 }
 
+/* A name can hold anything, also what looks like another line: it is shown only through utf8_clean. */
+static void
+add_line(struct buf *out, const char *what, const char *path, const char *why)
+{
+    buf_printf(out, "%-18s", what);
+    utf8_clean(out, slice_of(path));
+    buf_text(out, why[0] == '\0' ? "" : ": ");
+    utf8_clean(out, slice_of(why));
+    buf_char(out, '\n');
+}
+
 static void
 tell_stranger(struct scanning *s, const char *path, const struct err *why)
 {
     if (!s->as_json) {
-        buf_printf(&s->out, "%-18s%s: %s\n", "not a checkpoint", path, why->text);
+        add_line(&s->out, "not a checkpoint", path, why->text);
         return;
     }
     jw_object(&s->json);
@@ -145,8 +159,7 @@ scan_file(struct scanning *s, const struct inspector_set *all, size_t i, struct 
     if (s->as_json)
         write_json(&s->json, &in, path.bytes);
     else
-        buf_printf(&s->out, "%-18s%s%s%s\n", safety_name(in.safety), path.bytes,
-                   read == OK ? "" : ": ", why.text);
+        add_line(&s->out, safety_name(in.safety), path.bytes, read == OK ? "" : why.text);
     return buf_check(&s->out, err);
 }
 

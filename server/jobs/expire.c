@@ -13,20 +13,31 @@ is_stopped(const atomic_bool *stop)
     return stop != NULL && atomic_load(stop);
 }
 
-/* One that cannot be unlinked stays ours, in the state deleting: the next start's sweep takes it. */
+/* All are tried. One that cannot be unlinked is condemned again, for the next round: while it is ours,
+ * nobody can upload its bytes. */
 static enum status
 remove_some(struct store *store, struct blobs *blobs, size_t *ret_count, struct err *err)
 {
     CLEANUP(arena_done) struct arena arena = arena_with_cap(BLOBS_ARENA);
     const char *owner = blobs_instance(blobs);
     struct digest *digests;
+    enum status first = OK;
 
     TRY(blob_store_own_condemned(store, owner, BLOBS_AT_ONCE, &arena, &digests, ret_count, err));
     for (size_t i = 0; i < *ret_count; i++) {
-        TRY(blobs_remove(blobs, &digests[i], err));
-        TRY(blob_store_release(store, &digests[i], owner, err));
+        struct err why = {0};
+        enum status status = blobs_remove(blobs, &digests[i], &why);
+
+        if (status == OK)
+            status = blob_store_release(store, &digests[i], owner, &why);
+        else
+            IGNORE(blob_store_give_back(store, &digests[i], owner, NULL));
+        if (status == OK || first != OK)
+            continue;
+        first = status;
+        err_copy(err, &why);
     }
-    return OK;
+    return first;
 }
 
 enum status

@@ -178,7 +178,8 @@ struct condemned {
 static const struct query OWN_CONDEMNED = {
     "UPDATE blob SET state = 'deleting', owner = $1, changed_at = $2 WHERE id IN "
     "(SELECT b.id FROM blob b WHERE b.state = 'condemned' AND b.state <> 'live' "
-    "AND NOT EXISTS (SELECT 1 FROM version_file f WHERE f.blob_id = b.id) LIMIT $3) "
+    "AND NOT EXISTS (SELECT 1 FROM version_file f WHERE f.blob_id = b.id) "
+    "ORDER BY b.changed_at LIMIT $3) "
     "RETURNING digest",
     "tii", "t"};
 
@@ -247,6 +248,18 @@ blob_store_own_left(struct store *store, const struct digest *digest, const char
 static const struct query RELEASE = {
     "DELETE FROM blob WHERE digest = $1 AND state = 'deleting' AND owner = $2 RETURNING id", "tt",
     "i"};
+static const struct query GIVE_BACK = {
+    "UPDATE blob SET state = 'condemned', owner = NULL, changed_at = $3 "
+    "WHERE digest = $1 AND state = 'deleting' AND owner = $2 RETURNING id",
+    "tti", "i"};
+
+static enum status
+check_owned(const struct ownership *o, bool was_owned, struct err *err)
+{
+    FAIL_IF(!was_owned, err, CONFLICT, 0, "the blob %s is not %s's to delete",
+            digest_text(o->digest).hex, o->owner);
+    return OK;
+}
 
 static enum status
 release(struct db *db, void *context, struct err *err)
@@ -256,9 +269,7 @@ release(struct db *db, void *context, struct err *err)
     int64_t id;
 
     TRY(stmt_number(db, &RELEASE, VALUES(DIGEST(o->digest), WORD(o->owner)), &id, &found, err));
-    FAIL_IF(!found, err, CONFLICT, 0, "the blob %s is not %s's to delete",
-            digest_text(o->digest).hex, o->owner);
-    return OK;
+    return check_owned(o, found, err);
 }
 
 enum status
@@ -268,4 +279,25 @@ blob_store_release(struct store *store, const struct digest *digest, const char 
     struct ownership o = {.digest = digest, .owner = owner};
 
     return store_write(store, release, &o, err);
+}
+
+static enum status
+give_back(struct db *db, void *context, struct err *err)
+{
+    const struct ownership *o = context;
+    bool found;
+    int64_t id;
+
+    TRY(stmt_number(db, &GIVE_BACK, VALUES(DIGEST(o->digest), WORD(o->owner), I64(clock_wall_us())),
+                    &id, &found, err));
+    return check_owned(o, found, err);
+}
+
+enum status
+blob_store_give_back(struct store *store, const struct digest *digest, const char *owner,
+                     struct err *err)
+{
+    struct ownership o = {.digest = digest, .owner = owner};
+
+    return store_write(store, give_back, &o, err);
 }

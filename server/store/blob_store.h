@@ -38,6 +38,11 @@ enum status blob_store_own_left(struct store *store, const struct digest *digest
 enum status blob_store_release(struct store *store, const struct digest *digest, const char *owner,
                                struct err *err) MUST_CHECK;
 
+/* The file could not be unlinked: condemned again, so that an upload of equal bytes need not wait for it,
+ * and whoever deletes next tries again. ERR_CONFLICT: it was not this owner's. */
+enum status blob_store_give_back(struct store *store, const struct digest *digest,
+                                 const char *owner, struct err *err) MUST_CHECK;
+
 struct blob_left {
     struct digest digest;
     struct slice owner;

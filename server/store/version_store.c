@@ -13,6 +13,7 @@ enum {
     FILES_MAX = 100000, /* of one version, read back: far above what can be committed */
     PAIRS_MAX = 100000,
     ALIASES_MAX = 10000,
+    PAGE_FILES_MAX = 10000, /* of all versions of a page: with more it ends before its limit */
 };
 
 static const char *const states[VERSION_STATE_COUNT] = {
@@ -455,6 +456,24 @@ list_rows(struct db *db, const struct list *l, int64_t model_id, bool *ret_has_m
     return stmt_rows(&rows, l->arena, &l->ret_list->versions, &l->ret_list->count, err);
 }
 
+/* A version may have thousands of files: what a page costs must not grow with them. */
+static enum status
+list_rest(struct db *db, const struct list *l, bool *ret_has_more, struct err *err)
+{
+    struct version_list *found = l->ret_list;
+    size_t files = 0;
+
+    for (size_t i = 0; i < found->count; i++) {
+        TRY(read_rest(db, l->arena, &found->versions[i], err));
+        files += found->versions[i].file_count;
+        if (files < PAGE_FILES_MAX || i + 1 == found->count)
+            continue;
+        found->count = i + 1;
+        *ret_has_more = true;
+    }
+    return OK;
+}
+
 static enum status
 list(struct db *db, void *context, struct err *err)
 {
@@ -465,8 +484,7 @@ list(struct db *db, void *context, struct err *err)
 
     TRY(model_store_find(db, l->namespace, l->model, &model_id, err));
     TRY(list_rows(db, l, model_id, &has_more, err));
-    for (size_t i = 0; i < found->count; i++)
-        TRY(read_rest(db, l->arena, &found->versions[i], err));
+    TRY(list_rest(db, l, &has_more, err));
     if (!has_more)
         return OK;
     return page_cursor(CURSOR_KIND, (struct slice){0},

@@ -40,7 +40,8 @@ struct version {
     uint64_t serial; /* 1, 2, 3 … within its model */
     enum version_state state;
     struct digest digest;  /* of the version: version_store_digest; zeros while it is open */
-    struct digest fileset; /* what was read: the only file's SHA-256, else the version's digest */
+    struct digest fileset; /* what was read: the only file's SHA-256; of several a key that is no
+                              digest of bytes (version_store_fileset_of) */
     int64_t created_at_us; /* when its first file came, of one that was open */
     int64_t expires_at_us; /* of an open one; 0: never */
     int64_t settled_at_us; /* when it became ready, failed or rejected; 0 before */

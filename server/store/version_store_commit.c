@@ -28,6 +28,20 @@ struct commit {
     bool must_wait; /* for a blob that is being deleted */
 };
 
+/* A version's digest is that of a text, and whoever has the text can upload it as a file: then the two
+ * would share one inspection, and whichever came first would speak for the other. With a bit turned
+ * over it is no digest that anybody has bytes of. */
+struct digest
+version_store_fileset_of(const struct version_file *files, size_t count,
+                         const struct digest *version)
+{
+    struct digest fileset = count == 1 ? files[0].digest : *version;
+
+    if (count != 1)
+        fileset.bytes[0] ^= 0x80;
+    return fileset;
+}
+
 /* ---- the label ---- */
 
 static const struct query FIND_LABEL = {
@@ -249,7 +263,7 @@ version_store_commit(struct store *store, const struct version_new *v,
 
     FAIL_IF(v->file_count == 0, err, INTERNAL, 0, "a version without files");
     TRY(version_store_digest(v->files, v->file_count, &c.digest, err));
-    c.fileset = v->file_count == 1 ? v->files[0].digest : c.digest;
+    c.fileset = version_store_fileset_of(v->files, v->file_count, &c.digest);
     for (size_t i = 0; i < v->file_count; i++)
         c.size += v->files[i].size;
     status = store_write(store, commit, &c, &trouble);

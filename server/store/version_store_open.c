@@ -422,7 +422,7 @@ close_version(struct db *db, struct closing *c, const struct version_file *files
     int64_t id;
 
     TRY(version_store_digest(files, count, &r->digest, err));
-    done.fileset = count == 1 ? files[0].digest : r->digest;
+    done.fileset = version_store_fileset_of(files, count, &r->digest);
     TRY(inspection_store_find(db, &done.fileset, c->close->reader_revision, c->arena, &found, err));
     r->state = version_store_first_state(&found);
     TRY(stmt_number(db, &CLOSE,

@@ -59,6 +59,10 @@ enum status version_store_read_files(struct db *db, int64_t version_id, struct a
                                      struct version_file **ret_files, size_t *ret_count,
                                      struct err *err) MUST_CHECK;
 
+/* What inspections of these files are kept under: struct version's fileset. */
+struct digest version_store_fileset_of(const struct version_file *files, size_t count,
+                                       const struct digest *version) MUST_CHECK;
+
 /* The state in which a version begins whose bytes were inspected before, or were not. */
 struct inspection_found;
 enum version_state version_store_first_state(const struct inspection_found *found);

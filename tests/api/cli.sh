@@ -72,6 +72,10 @@ check 'scan of a directory as JSON' 0 '"file": ".*set/model.pth"' "$ckptd" scan 
 cp "$work/out" "$work/scan.json"
 check 'and it is an array of all' 0 '^3$' python3 -c \
     'import json, sys; print(len(json.load(open(sys.argv[1]))))' "$work/scan.json"
+mkdir "$work/forged"
+: >"$work/forged/$(printf 'x\nclean             y\033[2K.pt')"
+check 'scan shows a name that looks like a line as what it is' 0 'x.u{a}clean  *y.u{1b}\[2K.pt: ' \
+    "$ckptd" scan "$work/forged"
 check 'scan of an empty directory' 0 '^\[\]$' "$ckptd" scan --json "$work/none"
 cp tests/cases/torch-zip/evil-beside/input.pt "$work/set/deep/evil.pt"
 check 'the worst file is the exit code' 1 '^dangerous  *[^ ]*deep/evil.pt' "$ckptd" scan "$work/set"

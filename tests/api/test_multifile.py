@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import select
 import threading
 import time
 
@@ -14,11 +15,15 @@ from test_restart import blob_files, staged_files
 from test_upload import in_threads
 
 
-def version_digest(files):
-    """design.md §1, of {path: bytes}."""
+def version_text(files):
+    """design.md §1, of {path: bytes}: what a version's digest is the digest of."""
     lines = ["%s %d %s\n" % (hashlib.sha256(files[path]).hexdigest(), len(files[path]), path)
              for path in sorted(files)]
-    return hex_digest("".join(lines).encode())
+    return "".join(lines).encode()
+
+
+def version_digest(files):
+    return hex_digest(version_text(files))
 
 
 def listed(files):
@@ -229,12 +234,36 @@ class Committing(MultiTest):
         by_file = self.api.get(version.rsplit("/", 1)[0] + "/" + hex_digest(body)).json()
         self.assertEqual(by_file["version"], "one")
 
+    def test_one_file_reads_the_same_whatever_its_name(self):
+        body = small(900)
+        shard, plain = [
+            self.api.put(self.at(self.fresh(), "one"), body, filename=name, wait=20).json()
+            for name in ("model-00001-of-00002.safetensors", "model.safetensors")]
+        self.assertEqual(plain["inspection"], shard["inspection"])
+        self.assertEqual(plain["inspection"]["containers"][0]["kind"], "weights")
+        self.assertEqual(plain["inspection"]["findings"], [])
+
     def test_equal_sets_are_read_once(self):
         first = self.committed(FILES)
         version = self.open_with(FILES)
         told = self.commit(version, {"files": 3}).json()
         self.assertEqual(told["state"], self.api.get(first).json()["state"])
         self.assertNotEqual(told["state"], "pending")
+
+    def test_a_file_of_the_text_behind_the_digest_is_another_thing(self):
+        """It has the version's digest: neither speaks for the other, whichever comes first."""
+        files = {"a.safetensors": small(501), "b.safetensors": small(502)}
+        text = self.api.put(self.at(self.fresh(), "text"), version_text(files), wait=20).json()
+        self.assertEqual(text["state"], "failed")
+        told = self.commit(self.open_with(files), {"files": 2}, wait=20).json()
+        self.assertEqual((told["state"], told["safety"]), ("ready", "clean"))
+        files = {"a.safetensors": small(503), "b.safetensors": small(504)}
+        version = self.committed(files)
+        text = self.api.put(self.at(self.fresh(), "text"), version_text(files), wait=20).json()
+        self.assertEqual(text["state"], "failed")
+        self.assert_problem(self.api.put(version, [version_text(files)]), 409, "label-taken")
+        early = self.api.early("PUT", version, None, digest=version_digest(files))
+        self.assert_problem(early, 409, "label-taken")
 
     def test_again_is_a_repeat(self):
         version = self.committed(FILES)
@@ -310,6 +339,26 @@ class Committing(MultiTest):
         self.assert_problem(self.commit(version, {"files": 1, "alias": "x"}, alias="y"), 400,
                             "bad-request", "which")
         self.assertEqual(self.api.get(version).json()["state"], "open")
+
+    def test_bodies_that_wait_have_a_limit_together(self):
+        version, connections = self.open_with({"a": b"1"}), []
+        target, size = version + "/commit", 16 << 20
+        try:
+            for _ in range(18):  # 256 MiB are 16 of them
+                connections.append(self.api.connect(20))
+                connections[-1].head("POST", target, [("Content-Length", str(size))])
+                try:
+                    connections[-1].send(b" " * (size - 1))
+                except (BrokenPipeError, ConnectionResetError):
+                    pass
+            answered = select.select([c.socket for c in connections], [], [], 20)[0]
+            self.assertGreater(len(answered), 0)
+            refused = [c for c in connections if c.socket in answered][0].response("POST", target)
+            self.assert_problem(refused, 503, "busy", "long lists")
+        finally:
+            for connection in connections:
+                connection.close()
+        self.assertEqual(self.commit(version, {"files": 1}).status, 201)
 
     def test_two_that_race(self):
         for _ in range(10):
@@ -412,6 +461,13 @@ class Expiry(MultiTest):
                 time.sleep(0.5)
 
         self.assertEqual(self.put(version, "b", slowly()).status, 201)
+        self.assertEqual(self.commit(version, {"files": 2}).status, 201)
+        version = self.at(self.fresh(), "two")  # the same where it began before there was a version
+        slow = threading.Thread(target=lambda: self.put(version, "b", slowly()))
+        slow.start()
+        time.sleep(0.5)
+        self.assertEqual(self.put(version, "a", b"1").status, 201)
+        slow.join()
         self.assertEqual(self.commit(version, {"files": 2}).status, 201)
 
     def test_what_is_committed_stays(self):

@@ -1,6 +1,8 @@
 #include "server/jobs/expire.h"
 
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/base/attr.h"
@@ -123,8 +125,45 @@ START_TEST(expire__goes_on_where_it_was_stopped)
 }
 END_TEST
 
+/* What stands in the blob's place cannot be unlinked: the others go all the same, and its turn comes. */
+START_TEST(expire__leaves_no_blob_owned_that_it_cannot_unlink)
+{
+    FIXTURE(f);
+    const char *const bytes[] = {"first", "second", "third"};
+    struct digest digests[3];
+    struct expire_result result;
+    char path[3][4096];
+    enum blob_state state;
+    uint64_t size;
+    bool found;
+
+    for (size_t i = 0; i < ARRAY_LENGTH(bytes); i++) {
+        struct digest_text hex;
+
+        digests[i] = add(&f, "one", bytes[i], bytes[i], 0);
+        hex = digest_text(&digests[i]);
+        (void)snprintf(path[i], sizeof path[i], "%s/blobs/%.2s/%s", f.folder.path, hex.hex,
+                       hex.hex);
+    }
+    for (size_t i = 0; i < 2; i++)
+        ck_assert(unlink(path[i]) == 0 && mkdir(path[i], 0700) == 0);
+    ck_assert_int_ne(expire_run(f.store, f.blobs, NULL, &result, &f.err), OK);
+    f.err = (struct err){0};
+    ck_assert(!has_file(&f, &digests[2]));
+    for (size_t i = 0; i < ARRAY_LENGTH(bytes); i++) {
+        GOES_WELL(&f, blob_store_get(f.store, &digests[i], &state, &size, &found, &f.err));
+        ck_assert(i == 2 ? !found : found && state == BLOB_CONDEMNED);
+    }
+    for (size_t i = 0; i < 2; i++)
+        ck_assert(rmdir(path[i]) == 0);
+    GOES_WELL(&f, expire_run(f.store, f.blobs, NULL, &result, &f.err));
+    ck_assert_uint_eq(result.blobs, 2);
+}
+END_TEST
+
 SUITE(expire)
 {
     return suite_with("expire", TEST(expire__takes_what_is_due_and_its_own_bytes),
-                      TEST(expire__goes_on_where_it_was_stopped));
+                      TEST(expire__goes_on_where_it_was_stopped),
+                      TEST(expire__leaves_no_blob_owned_that_it_cannot_unlink));
 }

@@ -178,7 +178,7 @@ START_TEST(version_store__keeps_several_files_sorted_by_path)
     GOES_WELL(&f, version_store_get_id(f.store, c.id, &f.arena, &got, &f.err));
     ck_assert_uint_eq(got.file_count, 3);
     ck_assert(slice_is(got.files[2].path, "model-00002.safetensors"));
-    ck_assert(digest_equal(&got.fileset, &got.digest));
+    ck_assert(!digest_equal(&got.fileset, &got.digest));
 }
 END_TEST
 
@@ -265,6 +265,36 @@ START_TEST(version_store__lists_from_the_newest_in_pages)
         page.cursor = list.next;
     } while (list.next.length > 0);
     ck_assert_uint_eq(expected, 0);
+}
+END_TEST
+
+START_TEST(version_store__ends_a_page_early_where_versions_have_many_files)
+{
+    enum { FILES = 6000, VERSIONS = 3 };
+    static const size_t expected[] = {2, 1};
+    FIXTURE(f);
+    struct version_file *files = arena_alloc(&f.arena, FILES, sizeof *files);
+    struct version_new v = {
+        .namespace = slice_of("a"), .model = slice_of("b"), .files = files, .file_count = FILES};
+    struct page page = {0};
+    struct version_commit c;
+    struct version_list list;
+
+    ck_assert_ptr_nonnull(files);
+    for (size_t i = 0; i < FILES; i++) {
+        files[i] = (struct version_file){.size = 1, .digest = digest_of(1)};
+        ck_assert(arena_printf(&f.arena, &files[i].path, NULL, "%05zu", i) == OK);
+    }
+    for (size_t i = 0; i < VERSIONS; i++)
+        GOES_WELL(&f, version_store_commit(f.store, &v, &c, &f.err));
+    for (size_t i = 0; i < ARRAY_LENGTH(expected); i++) {
+        GOES_WELL(&f, version_store_list(f.store, slice_of("a"), slice_of("b"), &page, &f.arena,
+                                         &list, &f.err));
+        ck_assert_uint_eq(list.count, expected[i]);
+        ck_assert_uint_eq(list.versions[0].serial, i == 0 ? VERSIONS : 1);
+        page.cursor = list.next;
+    }
+    ck_assert_uint_eq(list.next.length, 0);
 }
 END_TEST
 
@@ -435,6 +465,7 @@ SUITE(version_store)
                       TEST(version_store__finds_the_newest_version_with_a_files_digest),
                       TEST(version_store__says_which_model_is_missing),
                       TEST(version_store__lists_from_the_newest_in_pages),
+                      TEST(version_store__ends_a_page_early_where_versions_have_many_files),
                       TEST(version_store__refuses_the_cursor_of_another_list),
                       TEST(version_store__counts_by_state),
                       TEST(version_store__waits_for_a_blob_that_is_being_deleted),
