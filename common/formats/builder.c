@@ -1,6 +1,7 @@
 #include "common/formats/builder.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/base/attr.h"
 #include "common/base/mem.h"
@@ -143,7 +144,7 @@ make_structure(struct builder *b, struct container *c, struct err *err)
     struct tensor *tensors, *rows = b->tensors.items;
 
     for (size_t i = 0; i < count; i++)
-        rows[i] = VEC_AT(&b->tensors, struct built_tensor, i).tensor;
+        memmove(rows + i, &VEC_AT(&b->tensors, struct built_tensor, i).tensor, sizeof *rows);
     rows = mem_resize(rows, count, sizeof *rows);
     if (rows != NULL) {
         b->tensors.items = rows;

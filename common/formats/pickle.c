@@ -100,9 +100,12 @@ enum status
 pickle_new(struct machine *m, size_t count, size_t size, void *ret_object)
 {
     void *object = arena_alloc(m->arena, count, size);
+    size_t since = m->allocations - m->draft.allocations;
 
     if (object == NULL)
         return arena_fail(m->arena, &m->out->problem);
+    if (since < MACHINE_TENSOR_OBJECTS)
+        m->draft.made[since] = object;
     m->allocations++;
     memcpy(ret_object, &object, sizeof object);
     return OK;

@@ -205,6 +205,15 @@ change_global(struct machine *m, struct pickle_global *g)
     return OK;
 }
 
+/* A loader may be given the bytes later, which are not what they were: no pickler does that. */
+static enum status
+change_bytes(struct machine *m)
+{
+    machine_odd(m, PICKLE_ODD_TARGET);
+    machine_flaw(m, "a bytearray is changed after it was made");
+    return OK;
+}
+
 /* list[index] = value, which the loaders do where SETITEM meets a list. */
 static enum status
 set_list_items(struct machine *m, struct pickle_list *l, struct pickle_items items)
@@ -250,6 +259,7 @@ set_items(struct machine *m, struct pickle_items items)
     case PICKLE_GLOBAL:
         return change_global(m, target.is.global);
     case PICKLE_BYTEARRAY:
+        return change_bytes(m);
     case PICKLE_PERSISTENT:
     case PICKLE_EXTENSION:
         machine_odd(m, PICKLE_ODD_TARGET);
@@ -300,6 +310,7 @@ append(struct machine *m, struct pickle_items items)
     case PICKLE_GLOBAL:
         return change_global(m, target.is.global);
     case PICKLE_BYTEARRAY:
+        return change_bytes(m);
     case PICKLE_PERSISTENT:
     case PICKLE_EXTENSION:
         machine_odd(m, PICKLE_ODD_TARGET);

@@ -12,9 +12,13 @@
 #include "common/formats/pickle_live.h"
 #include "common/formats/pickle_memo.h"
 
-/* Where the machine stood when a tensor's persistent id began: pickle_tensor.h. */
+enum { MACHINE_TENSOR_OBJECTS = 6 }; /* that a call to be folded is made of */
+
+/* Where the machine stood when a tensor's persistent id began, and what it allocated since:
+ * pickle_tensor.h. */
 struct machine_draft {
     bool is_open;
+    const void *made[MACHINE_TENSOR_OBJECTS]; /* the first of them */
     struct arena_mark mark;
     size_t allocations;
     size_t kept;

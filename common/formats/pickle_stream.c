@@ -5,14 +5,17 @@
 
 #include "common/base/mem.h"
 #include "common/base/num.h"
+#include "common/base/utf8.h"
 #include "common/formats/pickle_shape.h"
 
 enum {
-    FIRST_READ = 512, /* most pickles of the old formats are this short */
-    LARGEST_READ = 1 << 20,
+    FIRST_READ = 512,        /* most pickles of the old formats are this short */
+    LARGEST_READ = 16 << 10, /* what is read beyond a hole is moved: each hole costs that much */
     HOLE_BYTES_MIN = 4 << 10,
     HOLE_TEXT_MIN =
         64 << 10, /* texts are names and descriptions: kept as long as they may be these */
+    TEXT_HEAD_MAX = 32 << 10,
+    CHUNK_BYTES = 16 << 10,
     SIGN_BYTES_MAX = 64,
     OPCODE_FRAME = 0x95,
     OPCODE_BINSTRING = 'T', /* whose count is signed */
@@ -35,8 +38,10 @@ struct scan {
     uint64_t next;    /* in the source, of what is read next: what is read ends s->bytes */
     uint64_t end;     /* of what may be read */
     size_t cap_bytes; /* of s->bytes */
-    size_t at;        /* in s->bytes, what is looked at */
-    bool is_over;     /* nothing more is to be looked at */
+    size_t
+        text_head; /* of a long text this much stays, that it is seen to be longer than any name */
+    size_t at;     /* in s->bytes, what is looked at */
+    bool is_over;  /* nothing more is to be looked at */
     bool has_stop;
     size_t frame_size;  /* in s->bytes, where the open frame's size stands */
     uint64_t frame_end; /* in the source; 0: none is open */
@@ -156,18 +161,58 @@ open_frame(struct scan *c)
         c->frame_end = end;
 }
 
-/* Leave length bytes out. at is where they begin, the count of their length just before. */
+/* Bytes of a chunk of text up to where its last character begins, which the next chunk may end. */
+static size_t
+whole_characters(const char *chunk, size_t length)
+{
+    for (size_t back = 1; back <= 3 && back <= length; back++) {
+        uint8_t b = (uint8_t)chunk[length - back];
+
+        if ((b & 0xC0U) != 0x80)
+            return b < 0x80 ? length : length - back;
+    }
+    return length;
+}
+
+/* Whether the next length bytes are UTF-8. Loaders refuse a text that is not, so all of it is looked at. */
 static enum status
-make_hole(struct scan *c, uint64_t length, unsigned count_size, struct err *err)
+is_text(const struct scan *c, uint64_t length, bool *ret_is_text, struct err *err)
+{
+    char chunk[CHUNK_BYTES];
+    uint64_t at = here(c), end = at + length;
+    size_t left_over = 0;
+
+    *ret_is_text = true;
+    while (at < end && *ret_is_text) {
+        size_t room = sizeof chunk - left_over, take = end - at < room ? (size_t)(end - at) : room;
+        size_t filled = left_over + take, whole;
+
+        TRY(source_read(c->s->source, at, chunk + left_over, take, err));
+        at += take;
+        whole = at == end ? filled : whole_characters(chunk, filled);
+        *ret_is_text = utf8_is_valid((struct slice){chunk, whole});
+        left_over = filled - whole;
+        memmove(chunk, chunk + whole, left_over);
+    }
+    return OK;
+}
+
+/* Leave length bytes out, but for head of them. at is where they begin, the count of their length just
+ * before. */
+static enum status
+make_hole(struct scan *c, uint64_t length, size_t head, unsigned count_size, struct err *err)
 {
     struct pickle_stream *s = c->s;
     uint64_t offset = here(c);
-    char sign[SIGN_BYTES_MAX];
-    size_t sign_length, ahead;
+    char mark[SIGN_BYTES_MAX];
+    size_t mark_length, sign_length, ahead;
     struct hole *hole;
 
-    sign_length =
-        (size_t)snprintf(sign, sizeof sign, "[%" PRIu64 " bytes at %" PRIu64 "]", length, offset);
+    TRY(need(c, head, err));
+    head = whole_characters(s->bytes + c->at, head);
+    mark_length =
+        (size_t)snprintf(mark, sizeof mark, "[%" PRIu64 " bytes at %" PRIu64 "]", length, offset);
+    sign_length = head + mark_length;
     TRY(vec_add(&s->holes, &hole, "long runs of bytes in a pickle", err));
     *hole = (struct hole){c->at, sign_length, {offset, length}};
     if (c->frame_end > offset)
@@ -176,12 +221,12 @@ make_hole(struct scan *c, uint64_t length, unsigned count_size, struct err *err)
     /* What was read beyond them stays. */
     ahead = s->length - c->at > length ? s->length - c->at - (size_t)length : 0;
     if (ahead == 0) {
-        s->length = c->at;
+        s->length = c->at + head;
         c->next = offset + length;
         TRY(make_room(s, c->at + sign_length, c->cap_bytes, err));
     } else
         memmove(s->bytes + c->at + sign_length, s->bytes + c->at + length, ahead);
-    memcpy(s->bytes + c->at, sign, sign_length);
+    memcpy(s->bytes + c->at + head, mark, mark_length);
     c->at += sign_length;
     s->length = c->at + ahead;
     return OK;
@@ -205,10 +250,30 @@ hole_min(uint8_t opcode)
     }
 }
 
+static bool
+is_text_opcode(uint8_t opcode)
+{
+    return opcode == OPCODE_BINUNICODE || opcode == OPCODE_BINUNICODE8;
+}
+
+/* Whether the next length bytes are to be left out. What reaches over its frame's end, and a text that is
+ * none, is left for the machine to find. */
+static enum status
+wants_hole(const struct scan *c, uint8_t opcode, uint64_t length, bool *ret_wants, struct err *err)
+{
+    size_t head = is_text_opcode(opcode) ? c->text_head : 0;
+
+    *ret_wants = length >= hole_min(opcode) &&
+                 (c->frame_end <= here(c) || c->frame_end - here(c) >= length) &&
+                 c->cap_bytes - c->at > head + SIGN_BYTES_MAX;
+    return *ret_wants && head > 0 ? is_text(c, length, ret_wants, err) : OK;
+}
+
 static enum status
 skip_counted(struct scan *c, uint8_t opcode, unsigned count_size, struct err *err)
 {
     uint64_t length;
+    bool is_hole = false;
 
     TRY(need(c, count_size, err));
     if (c->is_over)
@@ -219,11 +284,9 @@ skip_counted(struct scan *c, uint8_t opcode, unsigned count_size, struct err *er
         c->is_over = true; /* the machine refuses it; all that there is would not help it */
         return OK;
     }
-    /* What reaches over its frame's end is left for the machine to find. */
-    if (length >= hole_min(opcode) &&
-        (c->frame_end <= here(c) || c->frame_end - here(c) >= length) &&
-        c->cap_bytes - c->at > SIGN_BYTES_MAX)
-        return make_hole(c, length, count_size, err);
+    TRY(wants_hole(c, opcode, length, &is_hole, err));
+    if (is_hole)
+        return make_hole(c, length, is_text_opcode(opcode) ? c->text_head : 0, count_size, err);
     TRY(need(c, length, err));
     if (!c->is_over)
         c->at += (size_t)length;
@@ -295,6 +358,8 @@ pickle_stream_read(struct pickle_stream *ret, const struct source *source, uint6
                    uint64_t end, size_t cap_bytes, const struct limits *limits, struct err *err)
 {
     struct scan c = {.s = ret, .next = offset, .end = end, .cap_bytes = cap_bytes};
+
+    c.text_head = limits->name_bytes < TEXT_HEAD_MAX ? limits->name_bytes + 4 : TEXT_HEAD_MAX;
 
     *ret = (struct pickle_stream){.source = source, .offset = offset};
     ret->holes = vec_of(sizeof(struct hole), limits->pickle_nodes);

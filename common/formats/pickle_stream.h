@@ -3,8 +3,9 @@
  * One pickle out of a source in which other things follow it, and where its length is told nowhere. It
  * is read opcode by opcode up to its STOP, and not a byte further. Long runs of bytes and text in it
  * (NumPy's arrays, storages) are passed over: each is a hole, and a short text stands in its place,
- * different for each, which tells how long it is and where it lies. So memory follows what the pickle
- * says, not what it carries.
+ * different for each, which tells how long it is and where it lies. Of a text its beginning stays before
+ * that, so that it is still longer than any name may be; and only what is UTF-8 is left out. So memory
+ * follows what the pickle says, not what it carries.
  */
 #include "common/base/vec.h"
 #include "common/formats/pickle.h"

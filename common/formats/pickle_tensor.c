@@ -4,7 +4,6 @@ enum {
     ID_PARTS = 5,
     ARGUMENTS = 6,
     RANK_MAX = 64,
-    FIXED_ALLOCATIONS = 4, /* the id's tuple, the id, the hooks' call, the arguments' tuple */
 };
 
 /* The parts of a call that may be folded. */
@@ -99,14 +98,26 @@ read_parts(const struct machine *m, struct parts *p)
     return true;
 }
 
-/* All that was allocated since the draft is this call's, and nobody holds any of it. */
+/* All that was allocated since the draft is this call's, and nobody holds any of it. It is not enough to
+ * count: a part may be older than the draft, and something else take its place that lives on, or a call
+ * that must not be forgotten. */
 static bool
 is_alone(const struct machine *m, const struct parts *p)
 {
-    size_t tuples = p->rank > 0 ? 2 : 0;
+    const struct pickle_value *args = m->stack[m->top - 1].is.items;
+    const void *parts[MACHINE_TENSOR_OBJECTS];
+    size_t count = 0;
 
-    return m->allocations - m->draft.allocations == FIXED_ALLOCATIONS + tuples &&
-           m->kept == m->draft.kept;
+    parts[count++] = p->id;
+    parts[count++] = args[0].is.persistent;
+    if (p->rank > 0) {
+        parts[count++] = p->size;
+        parts[count++] = p->stride;
+    }
+    parts[count++] = args[5].is.call;
+    parts[count++] = args;
+    return m->allocations - m->draft.allocations == count && m->kept == m->draft.kept &&
+           memcmp(parts, m->draft.made, count * sizeof parts[0]) == 0;
 }
 
 static bool

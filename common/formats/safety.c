@@ -335,8 +335,15 @@ judge_nested_pickle(struct round *r, const struct nested *n, size_t i, uint64_t 
     r->pickle = &r->inner;
     TRY(judge_pickle(r, &r->inner, err));
     *offset = stream.end;
-    *ret_goes_on = r->inner.has_stop && (i > 0 || torch_bytes_is_magic(r->inner.root));
-    return OK;
+    *ret_goes_on = r->inner.has_stop && *offset < n->at.range.offset + n->at.range.length &&
+                   (i > 0 || torch_bytes_may_be_magic(r->inner.root));
+    if (!*ret_goes_on || i > 0 || torch_bytes_is_magic(r->inner.root))
+        return OK;
+    safety_at_least(r->s, SAFETY_MALFORMED);
+    return inspection_note(r->s->in, r->s->limits, FINDING_PICKLE_ODD, n->loader, err,
+                           "%.*s holds bytes for this loader that no writer begins like this: "
+                           "loaders may go on behind the first pickle, scanners may not.",
+                           SLICE_PRINT(r->member));
 }
 
 /* One pickle, or the five of the legacy format. */

@@ -6,6 +6,11 @@
  * Numbers are octal texts; of GNU's, a size whose first bit is set is binary, big-endian. Types L (GNU)
  * and x (pax) give the next member a longer name; x may give it another size, too. Two blocks of zeros
  * end the archive; many end without.
+ *
+ * What is not walked over here: sparse files, headers for all that follows (g), types that POSIX and GNU
+ * do not have, two long names for one member, pax's records that are malformed. Readers differ in where
+ * they find the next header then, or in what it is called, and a file could show each of them another
+ * archive.
  */
 #include "common/formats/tar.h"
 
@@ -36,6 +41,7 @@ struct walk {
     struct slice next_name; /* told by what came before; at is NULL where nothing did */
     uint64_t next_size;
     bool has_next_size;
+    bool is_extended; /* something of type L or x came before */
 };
 
 static void
@@ -112,41 +118,79 @@ name_of(struct walk *w, const uint8_t *block, struct slice *ret_name, struct err
                         SLICE_PRINT(name));
 }
 
-/* pax's records: "length key=value\n", the length of all of it. */
-static enum status
-take_records(struct walk *w, struct slice text, struct err *err)
+/* Cut one of pax's records off, "length key=value\n", the length of all of it; false for what is none. */
+static bool
+cut_record(struct slice *text, struct slice *ret_key, struct slice *ret_value)
 {
-    while (text.length > 0) {
-        struct slice rest = text, length = slice_cut(&rest, ' '), key, value;
-        uint64_t size;
+    struct slice rest = *text, length = slice_cut(&rest, ' '), value;
+    uint64_t size;
 
-        if (rest.at == NULL || !num_parse_u64(length, &size) || size <= length.length + 1 ||
-            size > text.length)
-            return OK;
-        value = slice_part(text, length.length + 1, (size_t)size - length.length - 1);
-        text = slice_from(text, (size_t)size);
-        key = slice_cut(&value, '=');
-        if (value.at == NULL || value.length == 0)
-            continue;
-        value.length--; /* the newline */
-        if (slice_is(key, "path"))
+    if (rest.at == NULL || !num_parse_u64(length, &size) || size <= length.length + 1 ||
+        size > text->length)
+        return false;
+    value = slice_part(*text, length.length + 1, (size_t)size - length.length - 1);
+    *text = slice_from(*text, (size_t)size);
+    *ret_key = slice_cut(&value, '=');
+    if (value.at == NULL || value.length == 0 || value.at[value.length - 1] != '\n')
+        return false;
+    value.length--;
+    *ret_value = value;
+    return true;
+}
+
+static enum status
+take_records(struct walk *w, struct slice text, struct tar *t, struct err *err)
+{
+    struct slice key, value;
+
+    while (text.length > 0) {
+        bool is_right = cut_record(&text, &key, &value);
+
+        if (is_right && slice_is(key, "path")) {
+            while (value.length > 0 && value.at[value.length - 1] == '/')
+                value.length--; /* Python's tarfile does so */
             TRY(arena_copy(w->arena, value, &w->next_name, err));
-        if (slice_is(key, "size"))
+        }
+        if (is_right && slice_is(key, "size")) {
             w->has_next_size = num_parse_u64(value, &w->next_size);
+            is_right = w->has_next_size;
+        }
+        if (!is_right || slice_starts(key, slice_of("GNU.sparse"))) {
+            t->problem = "a member's pax records are malformed, or of a sparse file";
+            return OK;
+        }
     }
     return OK;
 }
 
 /* What a member of type L or x says of the next. */
 static enum status
-take_extended(struct walk *w, const struct tar_member *m, char type, struct err *err)
+take_extended(struct walk *w, const struct tar_member *m, char type, struct tar *t, struct err *err)
 {
     const uint8_t *bytes;
 
+    if (w->is_extended) {
+        t->problem = "a member's name is told twice";
+        return OK;
+    }
+    w->is_extended = true;
     TRY(window_at(&w->window, m->offset, (size_t)m->size_bytes, &bytes, err));
     if (type == 'L')
         return arena_copy(w->arena, field_text(bytes, (size_t)m->size_bytes), &w->next_name, err);
-    return take_records(w, (struct slice){(const char *)bytes, (size_t)m->size_bytes}, err);
+    return take_records(w, (struct slice){(const char *)bytes, (size_t)m->size_bytes}, t, err);
+}
+
+/* Types that all readers walk over in one way. The oldest archives tell a folder by the slash only, which
+ * has no content, whatever size it tells. */
+static bool
+is_walked(const uint8_t *block, uint64_t size_bytes)
+{
+    struct slice name = field_text(block + NAME_AT, NAME_LENGTH);
+    char type = (char)block[TYPE_AT];
+
+    if (type == '\0')
+        return size_bytes == 0 || name.length == 0 || name.at[name.length - 1] != '/';
+    return memchr("01234567LKx", type, 11) != NULL;
 }
 
 static bool
@@ -175,9 +219,13 @@ read_member(struct walk *w, uint64_t offset, const uint8_t *block, struct tar *t
     }
     if (w->has_next_size && !is_extended)
         m.size_bytes = w->next_size;
+    if (!is_walked(block, m.size_bytes)) {
+        t->problem = "a member is of a type that readers walk over differently";
+        return OK;
+    }
     /* Links and folders have no content, whatever size they tell. */
     m.is_file = type == '0' || type == '\0' || type == '7';
-    if (!m.is_file && !is_extended && type != 'g' && type != 'K')
+    if (!m.is_file && !is_extended && type != 'K')
         m.size_bytes = 0;
     if (m.size_bytes > left) {
         t->problem = "a member reaches beyond the file's end";
@@ -192,12 +240,12 @@ read_member(struct walk *w, uint64_t offset, const uint8_t *block, struct tar *t
         return OK;
     }
     if (is_extended)
-        return take_extended(w, &m, type, err);
-    if (type == 'g' || type == 'K')
+        return take_extended(w, &m, type, t, err);
+    if (type == 'K')
         return OK;
     TRY(name_of(w, block, &m.name, err));
     w->next_name = (struct slice){0};
-    w->has_next_size = false;
+    w->has_next_size = w->is_extended = false;
     TRY(vec_add(&w->members, &added, "members of a tar archive", err));
     *added = m;
     return OK;

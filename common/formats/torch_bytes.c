@@ -21,6 +21,12 @@ torch_bytes_is_magic(struct pickle_value v)
     return v.count == sizeof magic && memcmp(v.is.bytes, magic, sizeof magic) == 0;
 }
 
+bool
+torch_bytes_may_be_magic(struct pickle_value v)
+{
+    return v.kind == PICKLE_BIGINT || v.kind >= PICKLE_GLOBAL;
+}
+
 /* ---- bytes ---- */
 
 struct memory {

@@ -25,6 +25,10 @@ struct torch_bytes {
 /* Whether v is the number that torch.save's old format begins with. */
 bool torch_bytes_is_magic(struct pickle_value v);
 
+/* Whether a loader could take the value for that number: it may be spelled in another way, or be made by a
+ * call (int, Decimal). Then it reads on. */
+bool torch_bytes_may_be_magic(struct pickle_value v);
+
 /* The bytes that an argument stands for: itself, a text that is encoded, or io.BytesIO of one of them.
  * p is the pickle that v is of. What must be made of it is made in the arena. */
 enum status torch_bytes_find(const struct pickle *p, struct pickle_value v, struct arena *arena,

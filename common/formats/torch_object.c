@@ -6,8 +6,9 @@
 #include "common/formats/torch_metadata.h"
 
 enum {
-    END_BYTES = 22,      /* of a zip archive's end without a comment */
-    PICKLES_MAX = 10000, /* that are judged behind a checkpoint */
+    END_BYTES = 22,           /* of a zip archive's end without a comment */
+    PICKLES_MAX = 10000,      /* that are judged behind a checkpoint */
+    TEXT_BYTES_MAX = 1 << 20, /* of one that does not begin with PROTO */
 };
 
 enum status
@@ -55,10 +56,10 @@ judge_pickles(struct safety_judge *judge, const struct source *source, uint64_t 
         if (source->size_bytes - offset < sizeof head)
             return OK;
         TRY(source_read(source, offset, head, sizeof head, err));
-        if (head[0] != 0x80 || head[1] > 5)
-            return OK;
+        /* Protocols 0 and 1 begin with anything. */
         TRY(pickle_stream_read(&stream, source, offset, source->size_bytes,
-                               judge->limits->pickle_bytes, judge->limits, err));
+                               head[0] == 0x80 ? judge->limits->pickle_bytes : TEXT_BYTES_MAX,
+                               judge->limits, err));
         TRY(pickle_stream_run(&stream, judge->budget, &arena, &p, err));
         /* Chance, unless it runs to its end or names something. */
         if (!p.is_complete && p.global_count == 0)

@@ -29,6 +29,10 @@
 
 enum { PROBE_BITS = 128, ARGUMENTS = 4, ID_PARTS = 6, VIEW_PARTS = 3 };
 
+enum member_number { STORAGES, TENSORS, PICKLE, MEMBERS }; /* that torch.load reads */
+
+static const char *const member_names[MEMBERS] = {"storages", "tensors", "pickle"};
+
 /* A tensor as _rebuild_tensor has it: storage, offset, size, stride. */
 struct row {
     struct pickle_value arguments[ARGUMENTS];
@@ -39,6 +43,7 @@ struct archive {
     struct inspection *in;
     const struct source *source;
     struct tar tar;
+    const struct tar_member *members[MEMBERS]; /* NULL: it has none */
     struct arena scratch;
     struct pickle_budget budget;
     struct safety_judge judge;
@@ -69,14 +74,15 @@ probe(const uint8_t *head, size_t length, const struct source *source)
 }
 
 /* Python's tarfile takes the last of several. */
-static const struct tar_member *
-find_member(const struct archive *a, const char *name)
+static void
+find_members(struct archive *a)
 {
-    for (size_t i = a->tar.count; i > 0; i--) {
-        if (slice_is(a->tar.members[i - 1].name, name))
-            return &a->tar.members[i - 1];
+    for (size_t i = 0; i < a->tar.count; i++) {
+        for (size_t k = 0; k < MEMBERS; k++) {
+            if (slice_is(a->tar.members[i].name, member_names[k]))
+                a->members[k] = &a->tar.members[i];
+        }
     }
-    return NULL;
 }
 
 static enum status
@@ -447,8 +453,6 @@ read_pickle(struct archive *a, const struct tar_member *m, struct err *err)
 static enum status
 judge_others(struct archive *a, struct err *err)
 {
-    static const char *const read[] = {"storages", "tensors", "pickle"};
-
     for (size_t i = 0; i < a->tar.count; i++) {
         const struct tar_member *m = &a->tar.members[i];
         struct part p = {"another member", m->offset, m->offset + m->size_bytes};
@@ -456,8 +460,8 @@ judge_others(struct archive *a, struct err *err)
         uint8_t head[2];
         bool is_read = false;
 
-        for (size_t k = 0; k < ARRAY_LENGTH(read); k++)
-            is_read = is_read || find_member(a, read[k]) == m;
+        for (size_t k = 0; k < MEMBERS; k++)
+            is_read = is_read || a->members[k] == m;
         if (is_read || !m->is_file || m->size_bytes < sizeof head)
             continue;
         TRY(source_read(a->source, m->offset, head, sizeof head, err));
@@ -477,18 +481,16 @@ judge_others(struct archive *a, struct err *err)
 static enum status
 check_members(struct archive *a, struct err *err)
 {
-    static const char *const names[] = {"storages", "tensors", "pickle"};
-
-    for (size_t i = 0; i < ARRAY_LENGTH(names); i++) {
-        const struct tar_member *m = find_member(a, names[i]);
+    for (size_t i = 0; i < MEMBERS; i++) {
+        const struct tar_member *m = a->members[i];
 
         if (m == NULL)
-            TRY(note_malformed(a, names[i], "the archive has no such member", err));
+            TRY(note_malformed(a, member_names[i], "the archive has no such member", err));
         else if (!m->is_file)
-            TRY(note_malformed(a, names[i], "it is no file: a link or a folder", err));
+            TRY(note_malformed(a, member_names[i], "it is no file: a link or a folder", err));
         for (size_t k = 0; m != NULL && k < a->tar.count; k++) {
             if (&a->tar.members[k] != m && slice_equal(a->tar.members[k].name, m->name))
-                TRY(note_malformed(a, names[i],
+                TRY(note_malformed(a, member_names[i],
                                    "the archive has two of it, and readers differ in "
                                    "which they take",
                                    err));
@@ -502,10 +504,12 @@ check_members(struct archive *a, struct err *err)
 static enum status
 read_members(struct archive *a, struct err *err)
 {
-    const struct tar_member *storages = find_member(a, "storages");
-    const struct tar_member *tensors = find_member(a, "tensors");
-    const struct tar_member *pickle = find_member(a, "pickle");
+    const struct tar_member *storages, *tensors, *pickle;
 
+    find_members(a);
+    storages = a->members[STORAGES];
+    tensors = a->members[TENSORS];
+    pickle = a->members[PICKLE];
     FAIL_IF(pickle == NULL && (storages == NULL || tensors == NULL), err, UNRECOGNIZED, 0,
             "it is a tar archive, but not one that PyTorch made: unpack it and upload what is in "
             "it");

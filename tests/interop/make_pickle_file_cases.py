@@ -131,6 +131,28 @@ def broken():
         entries=[{"name": "w", "type": "numpy.ndarray"}])
 
 
+def magic_numbers(load, evil):
+    """torch.load goes on behind a first pickle that equals the number, however it is made."""
+    value = 119547037146038801333356
+    spelled = {
+        "padded": b"\x80\x02\x8a\x0b" + value.to_bytes(11, "little") + b".",
+        "plus": b"L+%dL\n." % value,
+        "hexadecimal": b"L%#xL\n." % value,
+        "int": b"c__builtin__\nint\n(V%d\ntR." % value,
+        "decimal": b"cdecimal\nDecimal\n(V%d\ntR." % value,
+    }
+    for title, first in spelled.items():
+        assert pickle.loads(first) == value
+        data = first + b"cos\nsystem\n(Vtrue\ntR."
+        case(f"magic-{title}", pickled(load + b"B" + struct.pack("<I", len(data)) + data + b"\x85R"), safety="dangerous")
+    case("magic-behind", spelled["padded"] + b"cos\nsystem\n(Vtrue\ntR.", format="torch-legacy", safety="dangerous")
+    # A bytearray whose bytes are no longer what they were.
+    quiet = b"\x80\x02N" + b"0N" * 20 + b"."
+    changed = b"".join(b"K" + bytes([i]) + b"K" + bytes([b]) + b"s" for i, b in enumerate(evil) if quiet[i] != b)
+    case("bytearray-changed", b"\x80\x05" + load + b"\x96" + struct.pack("<Q", len(quiet)) + quiet + changed + b"\x85R.",
+         safety="malformed")
+
+
 def nested():
     tensors = {"w": torch.arange(6.0).reshape(2, 3), "part": torch.arange(9.0)[2:5], "half": torch.zeros(4).half(),
                "big": torch.arange(1200.0)}
@@ -158,6 +180,7 @@ def nested():
     long = b"\x80\x02B\0\x20\0\0" + bytes(8192) + b"0" + evil[2:]
     case("evil-nested-long", pickled(load + b"B" + struct.pack("<I", len(long)) + long + b"\x85R"),
          safety="dangerous")
+    magic_numbers(load, evil)
     inner = evil
     for _ in range(6):
         inner = pickled(load + b"B" + struct.pack("<I", len(inner)) + inner + b"\x85R")

@@ -351,6 +351,43 @@ def tar(storages_=None, tensors_=None, obj=None, members=None, end=bytes(1024), 
     return b"".join(member(k.encode(), v, **arguments) for k, v in parts.items() if v is not None) + end
 
 
+def record(key, value):
+    """One of pax's, in an archive's member."""
+    rest = b" %s=%s\n" % (key, value)
+    length = len(rest) + 1
+    while len(b"%d" % length) + len(rest) != length:
+        length += 1
+    return b"%d" % length + rest
+
+
+class Evil:
+    def __reduce__(self):
+        return print, ("torch.load called what a tar archive hides",)
+
+
+def hiding(form, told):
+    """Archives in which Python's tarfile finds other members than some readers do."""
+    plain, evil = tar(end=b""), pickle.dumps({"evil": Evil()}, 0)
+    archives = {f"type-{kind.decode()}": member(b"x", plain + bytes(1024), kind=kind) + tar(obj=evil) for kind in (b"Z", b"S")}
+    archives["folder-by-slash"] = member(b"x/", tar(obj=evil), kind=b"\0") + tar()
+    for title, data, kind in (("pax-global", record(b"path", b"pickle"), b"g"),
+                              ("pax-sparse", record(b"GNU.sparse.name", b"pickle"), b"x")):
+        archives[title] = plain + member(b"pax", data, kind=kind) + member(b"other", evil) + bytes(1024)
+    archives["names-two"] = plain + member(b"././@LongLink", b"pickle\0", kind=b"L") + member(
+        b"pax", record(b"path", b"other"), kind=b"x") + member(b"other", evil) + bytes(1024)
+    archives["pax-size"] = plain + member(b"pax", record(b"size", b" 0"), kind=b"x") + member(
+        b"other", b"", size=1024) + member(b"pickle", evil) + bytes(1024)
+    for title, data in archives.items():
+        assert load(data) == {"evil": None}, title
+        if data.startswith(b"x"):  # nothing before it
+            case(form, title, data, error="unrecognized-input")
+        else:
+            case(form, title, data, safety="malformed", findings=[told])
+    slash = plain + member(b"pax", record(b"path", b"pickle/"), kind=b"x") + member(b"other", evil) + bytes(1024)
+    assert load(slash) == {"evil": None}
+    case(form, "pax-slash", slash, safety="malformed")
+
+
 def tars():
     form = "torch-tar"
     state(form, "plain", tar(), safety="clean", findings=[],
@@ -400,6 +437,7 @@ def tars():
          findings=[finding(head, "tar")])
     case(form, "size-huge", tar()[:-1024] + member(b"x", b"y", size=b"\x80" + b"\xff" * 11), safety="malformed",
          findings=[finding(head, "tar")])
+    hiding(form, finding(head, "tar"))
     for count in (-1, 3, 2**40):
         case(form, f"storages-{count}", tar(storages(STORAGES, count=count)), safety="malformed")
         case(form, f"tensors-{count}", tar(None, tensors(TENSORS, count=count)), safety="malformed")

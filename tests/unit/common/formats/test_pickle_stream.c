@@ -81,6 +81,62 @@ START_TEST(pickle_stream__makes_the_frame_around_a_hole_shorter)
 }
 END_TEST
 
+/* A text of BIG bytes: one letter, then letters of two bytes, which chunks of any even size cut in two;
+ * and last what is given. */
+static void
+run_text(const char last[3], struct pickle_stream *s, struct arena *arena, struct pickle *ret)
+{
+    struct slice bytes = big_pickle(room, "X\xa0\x86\x01\0", 5, ".");
+    struct source source = source_of_bytes(&bytes);
+    struct limits limits = limits_default();
+    struct pickle_budget budget = pickle_budget(&limits);
+
+    for (size_t i = 1; i + 3 < BIG; i += 2)
+        memcpy(room + 5 + i, "\xc3\xa9", 2);
+    memcpy(room + 5 + BIG - 3, last, 3);
+    ck_assert_int_eq(read_stream(s, &source, 1 << 20, NULL), OK);
+    ck_assert_int_eq(pickle_stream_run(s, &budget, arena, ret, NULL), OK);
+}
+
+START_TEST(pickle_stream__leaves_a_long_text_longer_than_any_name)
+{
+    CLEANUP(pickle_stream_done) struct pickle_stream s = {0};
+    CLEANUP(arena_done) struct arena arena = arena_with_cap(1 << 20);
+    struct pickle_range range;
+    bool is_hole = false;
+    struct slice text;
+    struct pickle p;
+
+    run_text("xyz", &s, &arena, &p);
+    ck_assert(p.is_complete);
+    ck_assert(pickle_text(p.root, &text));
+    ck_assert_uint_gt(text.length, limits_default().name_bytes);
+    ck_assert_uint_lt(text.length, 2000);
+    ck_assert(slice_starts(text, slice_of("x\xc3\xa9\xc3\xa9")));
+    ck_assert(pickle_stream_find(&s, text, &range, &is_hole));
+    ck_assert(is_hole);
+    ck_assert_uint_eq(range.offset, 5);
+    ck_assert_uint_eq(range.length, BIG);
+}
+END_TEST
+
+/* Loaders refuse it. */
+START_TEST(pickle_stream__hides_no_text_that_is_not_utf8)
+{
+    static const char *const last[] = {"yz\xff", "yz\xc3", "\xed\xa0\xc3", "\xa9yz"};
+
+    for (size_t i = 0; i < ARRAY_LENGTH(last); i++) {
+        CLEANUP(pickle_stream_done) struct pickle_stream s = {0};
+        CLEANUP(arena_done) struct arena arena = arena_with_cap(1 << 20);
+        struct pickle p;
+
+        run_text(last[i], &s, &arena, &p);
+        ck_assert(!p.has_stop);
+        ck_assert_int_eq(p.problem.code, ERR_MALFORMED);
+    }
+}
+END_TEST
+
 START_TEST(pickle_stream__says_when_a_pickle_is_longer_than_it_may_be)
 {
     CLEANUP(pickle_stream_done) struct pickle_stream s = {0};
@@ -148,6 +204,8 @@ SUITE(pickle_stream)
     return suite_with("pickle_stream",
                       TEST(pickle_stream__passes_over_a_long_run_and_knows_where_it_lies),
                       TEST(pickle_stream__makes_the_frame_around_a_hole_shorter),
+                      TEST(pickle_stream__leaves_a_long_text_longer_than_any_name),
+                      TEST(pickle_stream__hides_no_text_that_is_not_utf8),
                       TEST(pickle_stream__says_when_a_pickle_is_longer_than_it_may_be),
                       TEST(pickle_stream__gives_what_there_is_of_what_has_no_end),
                       TEST(pickle_stream__knows_nothing_of_bytes_that_are_not_its_own));
