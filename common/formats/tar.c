@@ -185,12 +185,13 @@ take_extended(struct walk *w, const struct tar_member *m, char type, struct tar 
 static bool
 is_walked(const uint8_t *block, uint64_t size_bytes)
 {
+    static const char walked[] = {'0', '1', '2', '3', '4', '5', '6', '7', 'L', 'K', 'x'};
     struct slice name = field_text(block + NAME_AT, NAME_LENGTH);
     char type = (char)block[TYPE_AT];
 
     if (type == '\0')
         return size_bytes == 0 || name.length == 0 || name.at[name.length - 1] != '/';
-    return memchr("01234567LKx", type, 11) != NULL;
+    return memchr(walked, type, sizeof walked) != NULL;
 }
 
 static bool
