@@ -285,7 +285,7 @@ pass_nested(struct gguf *g, uint64_t count, struct err *err)
 }
 
 static enum status
-take_array(struct gguf *g, struct slice key, struct err *err)
+take_array(struct gguf *g, struct slice key, bool is_wanted, struct err *err)
 {
     struct json_writer w = json_writer_to(&g->value, 0);
     struct value v;
@@ -297,7 +297,7 @@ take_array(struct gguf *g, struct slice key, struct err *err)
         TRY(inspection_note(g->in, g->limits, FINDING_HEADER_ODD, key, err,
                             "an array of arrays: the specification allows it, ggml refuses it"));
         TRY(pass_nested(g, count, err));
-    } else if (count > ITEMS_MAX)
+    } else if (count > ITEMS_MAX || !is_wanted)
         TRY(pass_items(g, type, count, err));
     else {
         jw_flat_array(&w);
@@ -363,6 +363,21 @@ use_value(struct gguf *g, struct slice key, const struct value *v, struct err *e
     return OK;
 }
 
+/* Bytes of the key in JSON, at most. */
+static size_t
+quoted_bytes(struct slice key)
+{
+    size_t length = key.length;
+
+    for (size_t i = 0; i < key.length; i++) {
+        unsigned char c = (unsigned char)key.at[i];
+
+        if (c < 0x20 || c == 0x7f || c == '"' || c == '\\')
+            length += strlen("\\u0001") - 1;
+    }
+    return length;
+}
+
 /* The value into g->value, as JSON. */
 static enum status
 take_any(struct gguf *g, struct slice key, bool is_first, struct err *err)
@@ -376,7 +391,7 @@ take_any(struct gguf *g, struct slice key, bool is_first, struct err *err)
     FAIL_IF(type >= VALUE_COUNT, err, MALFORMED, g->at, "%.*s has a value of the unknown type %u",
             SLICE_PRINT(key), type);
     if (type == VALUE_ARRAY)
-        return take_array(g, key, err);
+        return take_array(g, key, is_first && !g->is_full && is_spellable(key), err);
     TRY(take_value(g, type, &v, err));
     write_value(&w, &v);
     return is_first ? use_value(g, key, &v, err) : OK;
@@ -386,8 +401,9 @@ take_any(struct gguf *g, struct slice key, bool is_first, struct err *err)
 static void
 keep(struct gguf *g, struct slice key)
 {
-    size_t length = g->metadata.length + key.length + g->value.length;
+    size_t length = g->metadata.length + quoted_bytes(key) + g->value.length;
 
+    g->is_full |= length > g->limits->metadata_bytes / 2;
     if (buf_check(&g->value, NULL) != OK || length > g->limits->metadata_bytes / 2)
         return;
     buf_char(&g->metadata, ',');

@@ -28,6 +28,7 @@ struct gguf {
     struct map keys;     /* those seen */
     struct buf metadata; /* a JSON object, still open */
     struct buf value;    /* one key's, as JSON */
+    bool is_full;        /* a value did not fit into metadata: arrays are summed up from here on */
 
     struct builder builder;
 };

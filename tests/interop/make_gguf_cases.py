@@ -346,6 +346,9 @@ def write_keys(b, two, rows_two):
     case("key-not-text", b.file([ARCHITECTURE, (b"k\xff", U8, 1)], two, data), tensors=rows_two,
          findings=[{"id": "file.odd-header", "severity": "warning"}], safety="clean",
          metadata={"GGUF.version": 3, "general.architecture": "llama"})
+    case("key-of-control-characters", b.file([ARCHITECTURE, (b"\1" * 65535, U8, 1)], two, data),
+         tensors=rows_two, findings=[], safety="clean",
+         metadata={"GGUF.version": 3, "general.architecture": "llama"})
     case("value-not-text", b.file([ARCHITECTURE, ("k", STRING, b"\xff\x00")], two, data),
          tensors=rows_two, findings=[], safety="clean",
          metadata={"GGUF.version": 3, "general.architecture": "llama",
