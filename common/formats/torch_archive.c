@@ -26,6 +26,7 @@ torch_work_begin(struct torch_work *w, const struct limits *limits, struct inspe
         .budget = pickle_budget(limits),
         .pickle_bytes_left = limits->pickle_bytes,
         .nested_left = limits->zip_entries,
+        .header_bytes_left = limits->header_bytes,
     };
     safety_begin(&w->judge, in, limits, &w->budget);
     safety_at_least(&w->judge, in->safety);

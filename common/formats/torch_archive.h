@@ -14,6 +14,7 @@
 
 enum {
     TORCH_RECORD_BYTES_MAX = 64, /* of the small records: a number, "little" */
+    TORCH_NOTED_LOADED = 1 << 7, /* a table says that the loader unpickles the member */
 };
 
 /* What the archives of one file share: a file may hold archives within its archive. */
@@ -25,6 +26,7 @@ struct torch_work {
     struct safety_judge judge;
     size_t pickle_bytes_left; /* of the members that are not read for their tensors, together */
     size_t nested_left;       /* members of archives within the archive, together */
+    size_t header_bytes_left; /* of JSON, together */
     uint64_t numbers;         /* of storages that were given out */
 };
 
@@ -35,7 +37,7 @@ void torch_work_done(struct torch_work *w);
 /* What a member is to the archive's loader. */
 enum torch_member {
     TORCH_MEMBER_STRANGE, /* it does not look at it: a pickle in it is remarked and judged */
-    TORCH_MEMBER_KNOWN,   /* it reads it: judged, if it is a pickle */
+    TORCH_MEMBER_KNOWN,   /* it reads it as a pickle, or an archive of one: judged in any case */
     TORCH_MEMBER_DONE,    /* it was judged before */
 };
 
@@ -53,7 +55,7 @@ struct torch_archive {
     size_t judged;       /* members that were judged besides those that were read */
     struct buf name;     /* of the record that is looked for */
     uint64_t *told;      /* bytes, of each member that is a storage: what the first id said */
-    uint8_t *noted;      /* of each member: what was said of it */
+    uint8_t *noted;      /* of each member: what was said of it, and TORCH_NOTED_LOADED */
     uint64_t first_number; /* of its storages */
 };
 

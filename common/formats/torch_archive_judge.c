@@ -6,11 +6,20 @@
 #include "common/formats/torch_archive.h"
 
 #include "common/base/attr.h"
+#include "common/formats/torch_bytes.h"
 
 enum {
     /* What looking for an archive within the archive costs besides its members, counted as such. */
     NESTED_COST = 64,
 };
+
+/* What reading a member took, off what the members may take together. */
+static void
+charge(struct torch_work *w, const struct zip_payload *payload)
+{
+    w->pickle_bytes_left -= payload->cost_bytes < w->pickle_bytes_left ? (size_t)payload->cost_bytes
+                                                                       : w->pickle_bytes_left;
+}
 
 static enum status
 note_crc(struct torch_archive *a, const struct zip_member *m, const struct zip_payload *payload,
@@ -36,13 +45,17 @@ torch_archive_run(struct torch_archive *a, const struct zip_member *m, enum safe
 {
     struct torch_work *w = a->work;
     struct slice name = torch_archive_name(a, m);
+    bool is_nested = a->label.at != NULL; /* of which there may be thousands */
+    size_t cap = is_nested ? w->pickle_bytes_left : w->limits->pickle_bytes;
 
     *ret_pickle = (struct pickle){0};
-    TRY(zip_payload_read(a->directory, m, w->limits->pickle_bytes, w->limits, ret_payload, err));
+    TRY(zip_payload_read(a->directory, m, cap, w->limits, ret_payload, err));
+    if (is_nested)
+        charge(w, ret_payload);
     TRY(note_crc(a, m, ret_payload, err));
     TRY(pickle_run((struct slice){ret_payload->bytes, ret_payload->length}, &w->budget, &w->scratch,
                    ret_pickle, err));
-    return safety_add(&w->judge, ret_pickle, a->label.at != NULL ? a->label : name, role, err);
+    return safety_add(&w->judge, ret_pickle, is_nested ? a->label : name, role, err);
 }
 
 /* A line of text that begins a pickle of protocol 0: GLOBAL, or INST after a mark, and a module's
@@ -126,20 +139,25 @@ judge_nested(struct torch_archive *a, const struct zip_member *m, enum safety_ro
     return torch_nested_open(a, m, role, &n, &is_open, err);
 }
 
-/* Whether to run a member that torch.load does not look at. */
+/* Whether to run a member. One that a loader takes for a pickle is one, whatever it looks like and
+ * whoever else takes it for a storage. */
 static enum status
 wants_judging(struct torch_archive *a, const struct zip_member *m, enum safety_role role,
-              bool *ret_wants, struct err *err)
+              bool is_known, bool *ret_wants, struct err *err)
 {
     uint8_t head[ZIP_HEAD_BYTES];
     size_t length;
 
-    *ret_wants = has_pickle_name(m->name);
+    *ret_wants = !is_known && has_pickle_name(m->name);
     if (*ret_wants)
         return OK;
     TRY(zip_payload_head(a->directory, m, head, &length, err));
-    if (length >= 4 && memcmp(head, "PK\3\4", 4) == 0 && !is_storage(a, m))
+    if (length >= 4 && memcmp(head, "PK\3\4", 4) == 0 && (is_known || !is_storage(a, m)))
         return judge_nested(a, m, role, err);
+    if (is_known) {
+        *ret_wants = m->size_bytes > 0;
+        return OK;
+    }
     *ret_wants = looks_like_pickle(head, length) && (!is_storage(a, m) || ends_like_pickle(a, m));
     return OK;
 }
@@ -157,6 +175,29 @@ is_pickle(const struct torch_archive *a, const struct zip_member *m, const struc
     return (is_binary ? p->global_count : p->call_count) > 0 && !is_storage(a, m);
 }
 
+/* A pickle; or the five of torch.save's old format, which torch.load reads one after the other. */
+static enum status
+add_all(struct torch_archive *a, const struct zip_member *m, const struct pickle *first,
+        enum safety_role role, struct err *err)
+{
+    struct torch_work *w = a->work;
+    struct pickle p = *first;
+
+    for (int i = 1; i < TORCH_LEGACY_PICKLES; i++) {
+        struct slice rest;
+
+        if (!p.has_stop || (i == 1 && !torch_bytes_is_magic(p.root)))
+            break;
+        rest = slice_from(p.bytes, (size_t)p.end);
+        p.bytes.length = (size_t)p.end;
+        TRY(safety_add(&w->judge, &p, m->name, role, err));
+        TRY(pickle_run(rest, &w->budget, &w->scratch, &p, err));
+        if (i == TORCH_LEGACY_PICKLES - 1 && p.has_stop)
+            p.bytes.length = (size_t)p.end; /* storages follow */
+    }
+    return safety_add(&w->judge, &p, m->name, role, err);
+}
+
 static enum status
 judge_member(struct torch_archive *a, const struct zip_member *m, enum safety_role role,
              bool is_known, struct err *err)
@@ -172,7 +213,7 @@ judge_member(struct torch_archive *a, const struct zip_member *m, enum safety_ro
         err_copy(err, &problem);
         return status;
     }
-    if (status != OK && is_storage(a, m))
+    if (status != OK && !is_known && is_storage(a, m))
         return OK; /* chance, all the more where it is large */
     if (status != OK) {
         a->judged++;
@@ -181,17 +222,25 @@ judge_member(struct torch_archive *a, const struct zip_member *m, enum safety_ro
                                status == ERR_LIMIT ? FINDING_PICKLE_LIMIT : FINDING_ZIP_MALFORMED,
                                m->name, err, "it could not be looked into: %s", problem.text);
     }
-    w->pickle_bytes_left -= payload.length;
+    charge(w, &payload);
     TRY(pickle_run((struct slice){payload.bytes, payload.length}, &w->budget, &w->scratch, &p,
                    err));
-    if (!is_pickle(a, m, &p))
+    if (!is_known && !is_pickle(a, m, &p))
         return OK;
     a->judged++;
     if (!is_known)
         TRY(inspection_note(w->in, w->limits, FINDING_PICKLE_EXTRA, m->name, err,
                             "a pickle that torch.load does not read"));
     TRY(note_crc(a, m, &payload, err));
-    return safety_add(&w->judge, &p, m->name, role, err);
+    return add_all(a, m, &p, role, err);
+}
+
+/* No loader of PyTorch's own reads such a member, but zipfile does, which read the first archives of
+ * torch.export. */
+static bool
+is_unseen(const struct zip_member *m)
+{
+    return m->method != ZIP_STORED && m->method != ZIP_DEFLATED && m->stored_bytes > 0;
 }
 
 enum status
@@ -202,15 +251,18 @@ torch_archive_judge(struct torch_archive *a, enum safety_role role,
     for (size_t i = 0; i < a->directory->count; i++) {
         const struct zip_member *m = &a->directory->members[i];
         enum torch_member kind = TORCH_MEMBER_STRANGE;
-        bool wants;
+        bool wants, is_known;
 
         if (what != NULL)
             kind = what(torch_archive_name(a, m));
         if (m == done || kind == TORCH_MEMBER_DONE || !m->is_usable)
             continue;
-        TRY(wants_judging(a, m, role, &wants, err));
+        if (is_unseen(m))
+            safety_at_least(&a->work->judge, SAFETY_MALFORMED); /* it has its finding */
+        is_known = kind == TORCH_MEMBER_KNOWN || (a->noted[i] & TORCH_NOTED_LOADED) != 0;
+        TRY(wants_judging(a, m, role, is_known, &wants, err));
         if (wants)
-            TRY(judge_member(a, m, role, kind == TORCH_MEMBER_KNOWN, err));
+            TRY(judge_member(a, m, role, is_known, err));
     }
     return OK;
 }
@@ -258,7 +310,7 @@ open_source(struct torch_archive *outer, const struct zip_member *m, struct torc
         return source_of_part(&n->part, &n->source, err);
     }
     TRY(zip_payload_read(outer->directory, m, w->pickle_bytes_left, w->limits, &n->payload, err));
-    w->pickle_bytes_left -= n->payload.length;
+    charge(w, &n->payload);
     n->bytes = (struct slice){n->payload.bytes, n->payload.length};
     n->source = source_of_bytes(&n->bytes);
     return OK;
@@ -282,6 +334,18 @@ open_directory(struct torch_archive *outer, const struct zip_member *m, struct t
     return OK;
 }
 
+/* Where torch.load finds it, it hands the archive to torch.jit.load. */
+static enum status
+note_script(struct torch_archive *a, const struct zip_member *m, struct err *err)
+{
+    if (a->root.at == NULL || torch_archive_record(a, "constants.pkl") == NULL)
+        return OK;
+    safety_at_least(&a->work->judge, SAFETY_UNLISTED);
+    return inspection_note(a->work->in, a->work->limits, FINDING_FILE_CODE, m->name, err,
+                           "a TorchScript archive within the archive, whose code was not looked "
+                           "into");
+}
+
 enum status
 torch_nested_open(struct torch_archive *outer, const struct zip_member *m, enum safety_role role,
                   struct torch_nested *n, bool *ret_is_open, struct err *err)
@@ -300,6 +364,7 @@ torch_nested_open(struct torch_archive *outer, const struct zip_member *m, enum 
     n->archive.offset = outer->offset + m->data_offset;
     TRY(torch_archive_check_root(&n->archive, err));
     TRY(torch_archive_read_byteorder(&n->archive, err));
+    TRY(note_script(&n->archive, m, err));
     main = n->archive.root.at != NULL ? torch_archive_record(&n->archive, "data.pkl") : NULL;
     if (main != NULL &&
         torch_archive_run(&n->archive, main, role, &n->main, &n->pickle, &problem) != OK)

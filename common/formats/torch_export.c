@@ -410,9 +410,14 @@ note_native(struct export *e, struct err *err)
 static enum torch_member
 what_is(struct slice name)
 {
-    if (slice_starts(name, slice_of("data/constants/opaque_obj_")))
-        return TORCH_MEMBER_KNOWN;
-    return TORCH_MEMBER_STRANGE;
+    static const char *const known[] = {"data/constants/opaque_obj_", "data/sample_inputs/"};
+
+    for (size_t i = 0; i < ARRAY_LENGTH(known); i++) {
+        if (slice_starts(name, slice_of(known[i])))
+            return TORCH_MEMBER_KNOWN;
+    }
+    return slice_is(name, "serialized_example_inputs.pt") ? TORCH_MEMBER_KNOWN
+                                                          : TORCH_MEMBER_STRANGE;
 }
 
 /* ---- metadata ---- */

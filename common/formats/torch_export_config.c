@@ -268,8 +268,11 @@ add_pickled(struct config *c, const struct config_row *row, const struct zip_mem
         return inspection_note(c->a->work->in, c->a->work->limits, FINDING_STORAGE_MISSING,
                                row->name, err, "the archive has no record %s%.*s", c->folder,
                                SLICE_PRINT(row->path));
-    if (!row->has_meta) /* custom_obj_0, opaque_obj_0: no tensors, judged with all members */
+    /* custom_obj_0, opaque_obj_0: no tensors, judged with all members */
+    if (!row->has_meta) {
+        c->a->noted[m - c->a->directory->members] |= TORCH_NOTED_LOADED;
         return builder_entry(c->builder, &e, err);
+    }
     TRY(torch_nested_open(c->a, m, SAFETY_EXTRA, &n, &is_open, err));
     c->a->told[m - c->a->directory->members] = m->size_bytes; /* judged just now */
     if (!is_open)
@@ -413,8 +416,7 @@ export_config_read(struct torch_archive *a, const struct zip_member *m, const ch
     c.dtypes = arena_alloc(&a->work->scratch, a->directory->count, sizeof *c.dtypes);
     if (c.dtypes == NULL)
         return arena_fail(&a->work->scratch, err);
-    if (zip_payload_read(a->directory, m, a->work->limits->header_bytes, a->work->limits, &payload,
-                         &problem) != OK)
+    if (export_header_read(a, m, &payload, &problem) != OK)
         return export_note_problem(a, m, &problem, err);
     json_open(&c.j, (struct slice){payload.bytes, payload.length}, a->work->limits,
               &a->work->in->arena);

@@ -28,10 +28,20 @@ static const char *const target_prefixes[] = {
     "torch.sym_",
     "torch._sym_",
     "math.",
+    "_operator.",
 };
 
 /* Of Python's operator module, what makes other functions is not among the operators. */
 static const char *const operator_makers[] = {"attrgetter", "itemgetter", "methodcaller", "call"};
+
+/* PyTorch's operators that read or write files. */
+static const char *const file_operators[] = {"save", "from_file"};
+
+/* And those that are called as Python's own. */
+static const char *const python_operators[] = {
+    "__and__", "__or__",   "__xor__",     "__lshift__",  "__rshift__",  "__iand__",
+    "__ior__", "__ixor__", "__ilshift__", "__irshift__", "__getitem__", "__contains__",
+};
 
 /* Functions in symbolic expressions, as sympy's srepr and str spell them (torch/utils/_sympy). */
 static const char *const expression_functions[] = {
@@ -106,6 +116,17 @@ program_done(struct program *p)
 }
 
 enum status
+export_header_read(struct torch_archive *a, const struct zip_member *m,
+                   struct zip_payload *ret_payload, struct err *err)
+{
+    size_t *left = &a->work->header_bytes_left;
+
+    TRY(zip_payload_read(a->directory, m, *left, a->work->limits, ret_payload, err));
+    *left -= ret_payload->cost_bytes < *left ? (size_t)ret_payload->cost_bytes : *left;
+    return OK;
+}
+
+enum status
 export_note_problem(struct torch_archive *a, const struct zip_member *m, const struct err *problem,
                     struct err *err)
 {
@@ -154,26 +175,54 @@ is_name_char(char c)
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
 }
 
+/* __call__, __globals__: Python's own attributes, through which anything can be reached. */
+static bool
+is_python_name(struct slice name)
+{
+    return slice_starts(name, slice_of("__")) && slice_ends(name, slice_of("__"));
+}
+
+/* torch.ops.<namespace>.<operator>[.<overload>]: no attribute of Python's, no file. */
+static bool
+is_operator(struct slice rest)
+{
+    struct slice space = slice_cut(&rest, '.'), name = slice_cut(&rest, '.');
+
+    if (slice_is(space, "aten") && is_among(name, file_operators, ARRAY_LENGTH(file_operators)))
+        return false;
+    if (is_python_name(name) && !is_among(name, python_operators, ARRAY_LENGTH(python_operators)))
+        return false;
+    return rest.at == NULL || (memchr(rest.at, '.', rest.length) == NULL && !is_python_name(rest));
+}
+
+static bool
+is_plain_target(struct slice target)
+{
+    static const char operators[] = "torch.ops.", functions[] = "_operator.";
+    struct slice rest = target;
+
+    if (slice_starts(target, slice_of(operators)))
+        return is_operator(slice_from(target, sizeof operators - 1));
+    while (rest.at != NULL) {
+        if (is_python_name(slice_cut(&rest, '.')))
+            return false;
+    }
+    return !slice_starts(target, slice_of(functions)) ||
+           !is_among(slice_from(target, sizeof functions - 1), operator_makers,
+                     ARRAY_LENGTH(operator_makers));
+}
+
 /* Each piece between dots must be a plain name. */
 static bool
 is_known_target(struct slice target)
 {
-    static const char operators[] = "_operator.";
-
     for (size_t i = 0; i < target.length; i++) {
         if (!is_name_char(target.at[i]) && target.at[i] != '.')
             return false;
-        if (i > 0 && target.at[i] == '_' && target.at[i - 1] == '_' &&
-            slice_starts(target, slice_of("torch.")) &&
-            !slice_starts(target, slice_of("torch.ops.")))
-            return false;
     }
-    if (slice_starts(target, slice_of(operators)))
-        return !is_among(slice_from(target, sizeof operators - 1), operator_makers,
-                         ARRAY_LENGTH(operator_makers));
     for (size_t i = 0; i < ARRAY_LENGTH(target_prefixes); i++) {
         if (slice_starts(target, slice_of(target_prefixes[i])))
-            return true;
+            return is_plain_target(target);
     }
     return false;
 }
@@ -463,7 +512,7 @@ export_program_read(struct torch_archive *a, const struct zip_member *m, struct 
     struct err problem = {0};
 
     limits.json_depth = JSON_DEPTH_MAX; /* graphs within graphs */
-    if (zip_payload_read(a->directory, m, limits.header_bytes, &limits, &payload, &problem) != OK)
+    if (export_header_read(a, m, &payload, &problem) != OK)
         return export_note_problem(a, m, &problem, err);
     json_open(&p.j, (struct slice){payload.bytes, payload.length}, &limits, &a->work->scratch);
     if (read_program(&p, &problem) != OK)

@@ -42,6 +42,10 @@ enum status export_config_read(struct torch_archive *a, const struct zip_member 
                                const char *folder, struct torch_reader *r, struct builder *b,
                                struct err *err) MUST_CHECK;
 
+/* A member's JSON, out of the bytes that all may have together. */
+enum status export_header_read(struct torch_archive *a, const struct zip_member *m,
+                               struct zip_payload *ret_payload, struct err *err) MUST_CHECK;
+
 /* A problem with a member's JSON as a finding, or as the error that it is for the whole file. */
 enum status export_note_problem(struct torch_archive *a, const struct zip_member *m,
                                 const struct err *problem, struct err *err) MUST_CHECK;

@@ -4,8 +4,9 @@
 
 enum {
     KEY_BYTES_MAX = 1 << 17,
-    OPERATORS_MAX = 32,  /* that are named to people */
-    OPERATOR_BYTES = 80, /* of one name */
+    KEY_NAME_MAX = 1 << 12, /* of a class, or of an attribute */
+    OPERATORS_MAX = 32,     /* that are named to people */
+    OPERATOR_BYTES = 80,    /* of one name */
 };
 
 /* What a name in the map is. */
@@ -253,7 +254,8 @@ read_file(struct script_file *f, const struct zip_member *m, struct slice path, 
                          &problem) != OK)
         return note_unread(f, &problem, err);
     f->code->files++;
-    f->code->bytes_left -= payload.length;
+    f->code->bytes_left -=
+        payload.cost_bytes < f->code->bytes_left ? (size_t)payload.cost_bytes : f->code->bytes_left;
     TRY(name_module(f, path, err));
     rest = (struct slice){payload.bytes, payload.length};
     while (rest.at != NULL)
@@ -290,6 +292,10 @@ script_code_read(struct torch_archive *a, struct script_code *ret, struct err *e
 static uint32_t
 look_up(struct script_code *c, const struct pickle_global *g, const struct slice *attribute)
 {
+    /* Longer ones are no names of code, and each attribute would cost their length. */
+    if (g->module.length + g->name.length > KEY_NAME_MAX ||
+        (attribute != NULL && attribute->length > KEY_NAME_MAX))
+        return MAP_NONE;
     buf_clear(&c->key);
     buf_slice(&c->key, g->module);
     buf_char(&c->key, '.');

@@ -15,7 +15,8 @@ enum {
     CENTRAL_BYTES = 46 + 1,
     END_BYTES = 22,
     CRC_FEW_BYTES = 256,
-    START_SLACK = 64 << 10, /* compressed bytes beyond the inflated ones that a start may take */
+    START_SLACK = 1 << 10,  /* compressed bytes beyond the inflated ones that a start may take */
+    STORED_SLACK = 4 << 10, /* and that a whole member may take: no writer needs them */
     PIECE_BYTES = 256, /* asked of libzip at once: of the piece with the damage it gives nothing */
 };
 
@@ -317,6 +318,13 @@ zip_payload_read(const struct zip_directory *d, const struct zip_member *m, size
             m->data_offset, "%.*s inflates to more than %zu times its size", SLICE_PRINT(m->name),
             limits->zip_ratio);
 
+    /* Empty blocks without end take time, and give nothing that a budget would count. */
+    FAIL_IF(m->method == ZIP_DEFLATED && m->stored_bytes > STORED_SLACK &&
+                m->stored_bytes - STORED_SLACK > size + size / 8,
+            err, MALFORMED, m->data_offset, "%.*s has %llu compressed bytes for %llu",
+            SLICE_PRINT(m->name), (unsigned long long)m->stored_bytes, (unsigned long long)size);
+
+    p.cost_bytes = size > m->stored_bytes ? size : m->stored_bytes;
     p.bytes = mem_new((size_t)size + 1, 1);
     FAIL_IF(p.bytes == NULL, err, NO_MEMORY, 0, "out of memory");
     if (m->method == ZIP_STORED) {

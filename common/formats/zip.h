@@ -10,6 +10,8 @@
 struct zip_payload {
     char *bytes; /* owned */
     size_t length;
+    uint64_t
+        cost_bytes;    /* what reading it took, for budgets: more than length where it breaks off */
     bool is_whole;     /* as long as the directory says, and no longer */
     bool is_crc_right; /* the checksum is the directory's */
 };
@@ -18,7 +20,8 @@ void zip_payload_done(struct zip_payload *p);
 
 /* Read up to cap_bytes of a member. Of a damaged deflate stream, what came before the damage is kept
  * and is_whole is false. ERR_LIMIT where it says, or turns out, to be longer than cap_bytes or past
- * limits->zip_ratio; ERR_UNSUPPORTED for other compressions; ERR_MALFORMED where it is not usable. */
+ * limits->zip_ratio; ERR_UNSUPPORTED for other compressions; ERR_MALFORMED where it is not usable, or has
+ * more compressed bytes than its size can need. */
 enum status zip_payload_read(const struct zip_directory *d, const struct zip_member *m,
                              size_t cap_bytes, const struct limits *limits,
                              struct zip_payload *ret_payload, struct err *err) MUST_CHECK;

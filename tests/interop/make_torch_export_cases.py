@@ -265,6 +265,15 @@ def plain_zip(parts, method=0):
                    root="", align=1)
 
 
+def repacked(parts, method):
+    """As Python's zipfile writes it, with its inputs in a method of compression that only it reads."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as z:
+        for name, data in parts:
+            z.writestr(zipfile.ZipInfo(name), data, method if "inputs" in name else zipfile.ZIP_STORED)
+    return out.getvalue()
+
+
 def old():
     parts = old_parts(linear())
     loaded("2.1-linear", plain_zip(parts))
@@ -286,6 +295,8 @@ def old():
     case("2.1-evil-inputs", plain_zip([(n, evil if "inputs" in n else d) for n, d in parts]),
          safety="dangerous", tensors=rows(linear().state_dict),
          findings=[finding("pickle.global-dangerous", "os.system")])
+    case("2.1-inputs-of-another-method", repacked([(n, evil if "inputs" in n else d) for n, d in parts],
+                                                   zipfile.ZIP_BZIP2), safety="malformed")
     case("2.1-evil-state", plain_zip([(n, evil if "state_dict" in n else d) for n, d in parts]),
          safety="dangerous", container=None)
 
@@ -307,8 +318,28 @@ def hostile():
                                  for m in reconfigured(parts, pickle_weight)]),
          safety="dangerous", tensors=w[:1],
          findings=[dangerous, finding("tensor.malformed", "weight")])
+    old = io.BytesIO()
+    torch.save([], old, _use_new_zipfile_serialization=False)
+    object_at = old.getvalue().rindex(b"\x80\x02]q\x00.")
+    case("evil-inputs-of-the-old-format", archive([Member(
+        m.name, old.getvalue()[:object_at] + pickled(EVIL)) if "sample_inputs" in m.name else m
+        for m in whole]), safety="dangerous", tensors=w, findings=[dangerous])
     case("evil-opaque-object", archive(parts + [Member("data/constants/opaque_obj_0", pickled(EVIL))]),
          safety="dangerous", tensors=w, findings=[dangerous])
+    # Whatever it looks like: of protocol 0, or a tensor's bytes, too.
+    alone = [("opaque", {"path_name": "opaque_obj_0", "is_param": False, "use_pickle": True,
+                         "tensor_meta": None})]
+    as_tensor = alone + [("raw", dict(alone[0][1], use_pickle=False, tensor_meta=dict(
+        json.loads(dict((m.name, m.data) for m in parts)[CONFIG])["config"]["weight"]["tensor_meta"],
+        dtype=2, sizes=[{"as_int": 4}], strides=[{"as_int": 1}])))]
+    gadget = pickled(EVIL)
+    for name, data, table in [("of-protocol-0", b"(lp0\ncos\nsystem\n(S'true'\ntRa.", alone),
+                              ("as-tensor", gadget + b"more", as_tensor)]:
+        config = json.dumps({"config": dict(table)}).encode()
+        case(f"evil-opaque-object-{name}", archive(
+            [Member(m.name, config) if m.name.endswith("model_constants_config.json") else m
+             for m in parts] + [Member("data/constants/opaque_obj_0", data)]),
+            safety="dangerous")
     case("evil-extra", archive(parts + [Member("extra/x.pkl", pickled(EVIL))]), safety="dangerous",
          tensors=w, findings=[finding("pickle.extra-member", "archive/extra/x.pkl"), dangerous])
     case("archive-in-archive-in-archive", archive(parts + [Member("extra/a", archive(
@@ -330,7 +361,11 @@ def hostile():
     assert target in dict((m.name, m.data) for m in parts)[PROGRAM]
     for name, stranger in (("hub", "torch.hub.load"), ("caller", "_operator.methodcaller"),
                            ("library", "torch.ops.evil.run"), ("os", "os.system"),
-                           ("dunder", "torch.sym_max.__globals__")):
+                           ("dunder", "torch.sym_max.__globals__"),
+                           ("dunder-call", "_operator.__call__"),
+                           ("dunder-loader", "math.__loader__.load_module"),
+                           ("dunder-operator", "torch.ops.aten.__init__.__globals__"),
+                           ("file", "torch.ops.aten.from_file.default")):
         case(f"target-{name}", program(target, b'"%s"' % stranger.encode()), safety="unlisted", tensors=w,
              findings=[finding("file.code", "archive/" + PROGRAM)])
     for name, expression, is_known in (
