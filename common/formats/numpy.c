@@ -127,6 +127,7 @@ read_whole(struct numpy *n, const struct array *a, struct zip_payload *ret, bool
         ret->bytes = mem_new((size_t)a->size_bytes + 1, 1);
         FAIL_IF(ret->bytes == NULL, err, NO_MEMORY, 0, "out of memory");
         ret->length = (size_t)a->size_bytes;
+        ret->cost_bytes = a->size_bytes;
         ret->is_whole = ret->is_crc_right = true;
         TRY(source_read(n->source, 0, ret->bytes, ret->length, err));
     }
@@ -135,13 +136,14 @@ read_whole(struct numpy *n, const struct array *a, struct zip_payload *ret, bool
         return status;
     }
     *ret_is_there = status == OK;
-    n->pickle_bytes_left -= ret->length;
+    n->pickle_bytes_left -=
+        ret->cost_bytes < n->pickle_bytes_left ? (size_t)ret->cost_bytes : n->pickle_bytes_left;
     return OK;
 }
 
-/* What stands in place of an array's elements. */
+/* Run what stands behind the header. */
 static enum status
-judge_objects(struct numpy *n, const struct array *a, const struct numpy_header *h, struct err *err)
+judge_rest(struct numpy *n, const struct array *a, const struct numpy_header *h, struct err *err)
 {
     CLEANUP(zip_payload_done) struct zip_payload whole = {0};
     struct err problem = {0};
@@ -149,9 +151,6 @@ judge_objects(struct numpy *n, const struct array *a, const struct numpy_header 
     struct pickle p;
     bool is_there;
 
-    TRY(inspection_note(n->in, n->limits, FINDING_PICKLE_NESTED, a->member, err,
-                        "an array of objects, kept as a pickle: np.load refuses it, or runs the "
-                        "pickle where allow_pickle=True"));
     TRY(read_whole(n, a, &whole, &is_there, &problem, err));
     if (!is_there)
         return note_unjudged(n, a, &problem, err);
@@ -159,13 +158,46 @@ judge_objects(struct numpy *n, const struct array *a, const struct numpy_header 
     bytes =
         slice_from(bytes, h->data_offset < bytes.length ? (size_t)h->data_offset : bytes.length);
     TRY(pickle_run(bytes, &n->budget, &n->scratch, &p, err));
+    if (h->is_strange && !p.is_complete && p.global_count == 0)
+        return OK; /* no pickle, and malformed already */
     return safety_add(&n->judge, &p, a->member, SAFETY_EXTRA, err);
+}
+
+/* What stands in place of an array's elements. */
+static enum status
+judge_objects(struct numpy *n, const struct array *a, const struct numpy_header *h, struct err *err)
+{
+    TRY(inspection_note(n->in, n->limits, FINDING_PICKLE_NESTED, a->member, err,
+                        "an array of objects, kept as a pickle: np.load refuses it, or runs the "
+                        "pickle where allow_pickle=True"));
+    return judge_rest(n, a, h, err);
+}
+
+/* Nobody but numpy.dtype knows what the text of the type stands for. */
+static enum status
+judge_strange(struct numpy *n, const struct array *a, const struct numpy_header *h, struct err *err)
+{
+    safety_at_least(&n->judge, SAFETY_MALFORMED);
+    TRY(inspection_note(n->in, n->limits, FINDING_HEADER_MALFORMED, a->member, err,
+                        "its element type is spelled as NumPy never writes it: it may stand for "
+                        "objects, whose pickle np.load runs where allow_pickle=True"));
+    return judge_rest(n, a, h, err);
 }
 
 static bool
 is_named_as_pickle(struct slice name)
 {
     return slice_ends(name, slice_of(".pkl")) || slice_ends(name, slice_of(".pickle"));
+}
+
+/* It does not begin as pickles do today, but may be one of protocol 0. */
+static enum status
+note_unseen(struct numpy *n, const struct array *a, const struct err *problem, struct err *err)
+{
+    safety_at_least(&n->judge, SAFETY_UNLISTED);
+    return inspection_note(n->in, n->limits, FINDING_PICKLE_LIMIT, a->member, err,
+                           "it could not be looked into, whether it is a pickle: %s",
+                           problem->text);
 }
 
 /* A member that is no array. It is a pickle if it runs to its end, or names a global before it
@@ -180,9 +212,9 @@ judge_other(struct numpy *n, const struct array *a, struct err *err)
 
     TRY(read_whole(n, a, &whole, &is_there, &problem, err));
     if (!is_there)
-        return n->head_length > 0 && (n->head[0] == 0x80 || is_named_as_pickle(a->member))
+        return n->head_length == 0 || n->head[0] == 0x80 || is_named_as_pickle(a->member)
                    ? note_unjudged(n, a, &problem, err)
-                   : OK;
+                   : note_unseen(n, a, &problem, err);
     TRY(pickle_run((struct slice){whole.bytes, whole.length}, &n->budget, &n->scratch, &p, err));
     if (!p.is_complete && p.global_count == 0 && !is_named_as_pickle(a->member))
         return OK;
@@ -332,6 +364,8 @@ add_tensor(struct numpy *n, const struct array *a, const struct numpy_header *h,
 static enum status
 add_array(struct numpy *n, const struct array *a, const struct numpy_header *h, struct err *err)
 {
+    if (h->is_strange)
+        TRY(judge_strange(n, a, h, err));
     if (!h->has_objects)
         return add_tensor(n, a, h, err);
     TRY(add_entry(n, a->name, ENTRY_OBJECT, "numpy.ndarray", err));

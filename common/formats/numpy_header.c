@@ -162,6 +162,7 @@ struct element {
     enum dtype dtype;
     bool has_size;
     bool has_objects;
+    bool is_strange;
     bool is_big_endian;
     uint64_t bytes;
 };
@@ -186,7 +187,7 @@ unknown_element(char kind, uint64_t size)
 
 /* "<f4", "|b1", "|O", "<M8[ns]" … */
 static struct element
-read_type(struct slice text)
+known_type(struct slice text)
 {
     struct element e = {.dtype = dtype_find(text)};
     struct slice rest = text, size_text;
@@ -224,6 +225,17 @@ read_type(struct slice text)
     }
     e = unknown_element(kind, size);
     e.is_big_endian = is_big;
+    return e;
+}
+
+/* numpy.dtype takes much that no dtype is ever written as, and some of it has objects: "object",
+ * "2O", "i4,O", or an O that is spelled \x4f. */
+static struct element
+read_type(struct slice text)
+{
+    struct element e = known_type(text);
+
+    e.is_strange = !e.has_size && !e.has_objects;
     return e;
 }
 
@@ -270,6 +282,7 @@ deliver(struct structured *s, struct element e, struct err *err)
             "the header's descr overflows");
     f->sum.has_size &= e.has_size;
     f->sum.has_objects |= e.has_objects;
+    f->sum.is_strange |= e.is_strange;
     f->at++;
     f->wants_comma = true;
     return OK;
@@ -392,6 +405,7 @@ read_descr(struct lexer *l, struct numpy_header *h, struct err *err)
     h->dtype = s.whole.dtype;
     h->has_size = s.whole.has_size;
     h->has_objects = s.whole.has_objects;
+    h->is_strange = s.whole.is_strange;
     h->is_big_endian = s.whole.is_big_endian;
     h->item_bytes = s.whole.bytes;
     return OK;

@@ -17,6 +17,7 @@ struct numpy_header {
     struct slice descr;   /* as it is spelled, borrowed */
     bool has_size;        /* false: nobody knows how many bytes an element has */
     bool has_objects;     /* no elements follow, but a pickle */
+    bool is_strange;      /* a type is spelled as NumPy never writes it: objects may be in it */
     bool is_big_endian;
     bool is_fortran; /* the first index varies fastest */
     uint64_t item_bytes;

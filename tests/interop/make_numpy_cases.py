@@ -177,8 +177,9 @@ def write_headers():
          findings=[ODD_TYPE])
     for name, descr in [("nonsense", "'zz'"), ("empty", "''"), ("only-order", "'<'"),
                         ("no-size", "'<f'"), ("huge", "'<f99999999999999999999'")]:
-        case(f"descr-{name}", "npy", header(literal(descr)) + bytes(8), safety="clean",
-             tensors=[{"name": "", "dtype": "unknown", "shape": [2]}], findings=[ODD_TYPE])
+        case(f"descr-{name}", "npy", header(literal(descr)) + bytes(8), safety="malformed",
+             tensors=[{"name": "", "dtype": "unknown", "shape": [2]}],
+             findings=[finding("file.malformed-header", "error"), ODD_TYPE])
     write_sizes()
 
 
@@ -229,6 +230,12 @@ def write_objects():
     evil = saved(numpy.array([Evil()], dtype=object))
     objects("objects", saved(numpy.array([{"a": 1}, None], dtype=object)), "unlisted")
     objects("objects-evil", evil, "dangerous")
+    # What numpy.dtype takes for objects though NumPy never writes it so.
+    for name, descr in [("by-name", "'object'"), ("escaped", r"'\x4f'"), ("counted", "'2O'"),
+                        ("among-others", "'i4,O'"), ("in-a-field", "[('a', 'i4,O')]")]:
+        assert numpy.dtype(eval(descr)).hasobject
+        case(f"objects-evil-{name}", "npy", header(literal(descr, shape="(1,)")) + pickle.dumps(Evil(), 2),
+             safety="dangerous")
     objects("objects-structured", header(literal("[('a', '<f4'), ('b', '|O')]")) +
             pickle.dumps([1, 2], 2), "clean",
             findings=[finding("pickle.nested", "warning"), NO_TENSORS])
