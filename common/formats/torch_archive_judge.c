@@ -175,6 +175,15 @@ is_pickle(const struct torch_archive *a, const struct zip_member *m, const struc
     return (is_binary ? p->global_count : p->call_count) > 0 && !is_storage(a, m);
 }
 
+static enum status
+note_odd_magic(struct torch_archive *a, const struct zip_member *m, struct err *err)
+{
+    safety_at_least(&a->work->judge, SAFETY_MALFORMED);
+    return inspection_note(a->work->in, a->work->limits, FINDING_PICKLE_ODD, m->name, err,
+                           "no writer begins a file like this: torch.load may go on behind its "
+                           "first pickle, scanners may not");
+}
+
 /* A pickle; or the five of torch.save's old format, which torch.load reads one after the other. */
 static enum status
 add_all(struct torch_archive *a, const struct zip_member *m, const struct pickle *first,
@@ -186,8 +195,10 @@ add_all(struct torch_archive *a, const struct zip_member *m, const struct pickle
     for (int i = 1; i < TORCH_LEGACY_PICKLES; i++) {
         struct slice rest;
 
-        if (!p.has_stop || (i == 1 && !torch_bytes_is_magic(p.root)))
+        if (!p.has_stop || p.end >= p.bytes.length || (i == 1 && !torch_bytes_may_be_magic(p.root)))
             break;
+        if (i == 1 && !torch_bytes_is_magic(p.root))
+            TRY(note_odd_magic(a, m, err));
         rest = slice_from(p.bytes, (size_t)p.end);
         p.bytes.length = (size_t)p.end;
         TRY(safety_add(&w->judge, &p, m->name, role, err));

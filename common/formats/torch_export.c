@@ -482,6 +482,25 @@ write_metadata(struct export *e, struct err *err)
 
 /* ---- the whole ---- */
 
+/* torch.load looks for data.pkl and for nothing of this format. */
+static enum status
+refuse_load(struct export *e, struct err *err)
+{
+    struct torch_work *w = e->a->work;
+    const struct zip_member *m = torch_archive_record(e->a, "data.pkl");
+
+    if (e->is_old || m == NULL)
+        return safety_refuse(&w->judge, err,
+                             "an archive of torch.export, which torch.load does not read: "
+                             "torch.export.load does, and it runs the pickles in it");
+    safety_at_least(&w->judge, SAFETY_MALFORMED);
+    TRY(inspection_note(w->in, w->limits, FINDING_HEADER_ODD, m->name, err,
+                        "torch.load reads this, and torch.export.load the program: two loaders get "
+                        "two things from one file. Save each in a file of its own"));
+    return safety_refuse(&w->judge, err,
+                         "it is an archive of torch.export and of torch.save at once");
+}
+
 static enum status
 read_export(struct export *e, struct err *err)
 {
@@ -502,9 +521,7 @@ read_export(struct export *e, struct err *err)
     }
     TRY(torch_archive_judge(a, SAFETY_EXTRA, what_is, NULL, err));
     TRY(note_native(e, err));
-    TRY(safety_refuse(&a->work->judge, err,
-                      "an archive of torch.export, which torch.load does not read: "
-                      "torch.export.load does, and it runs the pickles in it"));
+    TRY(refuse_load(e, err));
     TRY(write_metadata(e, err));
     return safety_end(&a->work->judge, err);
 }

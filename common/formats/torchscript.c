@@ -71,9 +71,12 @@ script_done(struct script *s)
 static unsigned
 probe(const struct zip_directory *directory)
 {
-    if (torch_archive_has(directory, "data.pkl") && torch_archive_has(directory, "constants.pkl"))
+    bool has_data = torch_archive_has(directory, "data.pkl");
+
+    if (has_data && torch_archive_has(directory, "constants.pkl"))
         return 64;
-    return torch_archive_has(directory, "model.json") ? 64 : 0;
+    /* Beside data.pkl alone, model.json is nothing to torch.load, which reads data.pkl as a pickle. */
+    return !has_data && torch_archive_has(directory, "model.json") ? 64 : 0;
 }
 
 /* ---- the walk over the module ---- */

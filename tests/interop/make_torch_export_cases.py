@@ -324,6 +324,9 @@ def hostile():
     case("evil-inputs-of-the-old-format", archive([Member(
         m.name, old.getvalue()[:object_at] + pickled(EVIL)) if "sample_inputs" in m.name else m
         for m in whole]), safety="dangerous", tensors=w, findings=[dangerous])
+    case("of-torch-save-at-once", archive([Member("data.pkl", pickled(b"}"))] + parts),
+         safety="malformed", tensors=w, findings=[finding("pickle.extra-member", "archive/data.pkl"),
+                                                  finding("file.odd-header", "archive/data.pkl")])
     case("evil-opaque-object", archive(parts + [Member("data/constants/opaque_obj_0", pickled(EVIL))]),
          safety="dangerous", tensors=w, findings=[dangerous])
     # Whatever it looks like: of protocol 0, or a tensor's bytes, too.

@@ -410,6 +410,8 @@ def old_ones():
          findings=[finding("pickle.global-dangerous", "os.system"), CODE])
     case("1.0-with-data-pkl", old(model_json(), [Member("data.pkl", pickled(EVIL)), NO_CONSTANTS]),
          safety="dangerous", tensors=expected)
+    case("model-json-beside-data-pkl", old(model_json(), [Member("data.pkl", pickled(b"}"))]),
+         format="torch-zip", safety="clean", weights_only={"loads": True, "needs": []})
     malformed = finding("file.malformed-header", "m/model.json")
     for name, model in {
         "not-json": b"{\"mainModule\": {",

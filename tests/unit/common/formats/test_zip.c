@@ -7,6 +7,9 @@
 #define ABC   "\x4b\x4c\x4a\x4e\x1c\x08\x04"
 #define ZEROS "\xed\xc1\x01\x0d\0\0\0\xc2\xa0\xf7\x4f\x6d\x0e\x37\xa0\0\0\0\0\0\0\0\0\0\xe0\xdf"
 
+/* More than a member of few bytes can need. */
+static const char long_stream[4096 + 3];
+
 static const struct {
     const char *bytes;
     size_t stored;
@@ -35,6 +38,8 @@ static const struct {
     {ABC, 8, 8, 0, 120, 0, 119, ERR_LIMIT, 0, false, false},
     {ZEROS, 27, 8, 0, 10000, 0, 20000, ERR_LIMIT, 0, false, false},
     {"xxxx", 4, 12, 0, 10, 0, 100, ERR_UNSUPPORTED, 0, false, false},
+    {long_stream, 4096 + 3, 8, 0, 1, 0, 100, ERR_MALFORMED, 0, false, false},
+    {long_stream, 4096 + 1, 8, 0, 1, 1, 100, OK, 0, false, false},
 };
 
 START_TEST(zip__gives_the_bytes_of_a_member)
